@@ -1,0 +1,80 @@
+"""Shared pieces of the tests: small synthetic problems, and where real data is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from transferlab.config import LABELLED, Config, DataConfig, DeviceConfig, ModelConfig, Role, TrainConfig
+from transferlab.data.dataset import Dataset
+from transferlab.problem import Labelled, Problem, Unlabelled
+from transferlab.runs import RunFolder
+from transferlab.training.engine import Run
+
+torch.set_num_threads(1)
+
+
+def real_data() -> Path | None:
+    """The folder of real data, where this machine has one."""
+    places = [os.environ.get("TRANSFERLAB_DATA"), Path(__file__).parents[2] / "shared" / "data"]
+    return next((Path(p) for p in places if p and Path(p).is_dir()), None)
+
+
+@pytest.fixture
+def no_data(monkeypatch, tmp_path):
+    """A machine without data, cache or network settings: only the packaged samples are left."""
+    monkeypatch.delenv("TRANSFERLAB_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def config(method="dann", options=None, steps=6, seed=0, **train) -> Config:
+    """A tiny run's config."""
+    settings = {"batch_size": 8, "log_every": 2, "checkpoint_every": 2, "evaluations": 2, **train}
+    return Config(
+        method=options, source=None, target=None, model=ModelConfig(), train=TrainConfig(steps=steps, **settings),
+        device=DeviceConfig(name="cpu"), data=DataConfig(), names={"method": method, "source": "a", "target": "b"},
+        seed=seed,
+    )  # fmt: skip
+
+
+def images(count: int, channels: int, seed: int, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    """uint8 [count, channels, 28, 28] whose brightest third of the picture is its class, int64 [count]."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(classes, size=count)
+    pixels = generator.integers(0, 90, size=(count, channels, 28, 28))
+    for i, label in enumerate(labels):
+        pixels[i, :, :, 9 * label : 9 * label + 9] += 120
+    return torch.from_numpy(pixels.astype(np.uint8)), torch.from_numpy(labels)
+
+
+def problem(source: Role, target: Role, seed=0) -> Problem:
+    """A three-class problem: grey source, coloured target, seen as a method asks."""
+    views = {}
+    for role, sees, channels in (("source", source, 1), ("target", target, 3)):
+        pixels, labels = images(60, channels, seed=len(role) + channels)
+        views[role] = None if sees == "nothing" else Labelled(pixels, labels) if sees == LABELLED else Unlabelled(pixels)
+    return Problem(**views, classes=("left", "middle", "right"), seed=seed)
+
+
+def run(folder: Path, settings: Config, evaluate=lambda predictor: {}) -> Run:
+    """An engine that works in ``folder``."""
+    return Run(settings, RunFolder(folder), torch.device("cpu"), evaluate)
+
+
+def dataset(count=60, channels=1, seed=0, classes=3) -> Dataset:
+    pixels, labels = images(count, channels, seed, classes)
+    return Dataset(pixels.numpy(), labels.numpy(), tuple(f"class {i}" for i in range(classes)), {"name": "synthetic"})
+
+
+def command(*words: str, cwd: Path, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The real command in its own process; offline data unless told otherwise."""
+    env = {**os.environ, "PYTHONWARNINGS": "default", **environment}
+    return subprocess.run(
+        [sys.executable, "-m", "transferlab", *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout
+    )

@@ -1,0 +1,50 @@
+import numpy as np
+import torch
+
+from tests.conftest import dataset, problem
+from transferlab.config import LABELLED, NOTHING, UNLABELLED
+from transferlab.problem import Labelled, Unlabelled, resize, split_rows, view
+
+
+def test_an_unlabelled_view_owns_no_labels():
+    data = dataset()
+    seen = view(data, np.arange(10), UNLABELLED, 28, torch.device("cpu"))
+    assert isinstance(seen, Unlabelled) and not isinstance(seen, Labelled)
+    assert set(vars(seen)) == {"inputs"}
+    batch = problem(LABELLED, UNLABELLED).batches(source=4, target=4)("s", 0)
+    assert set(vars(batch.target)) == {"inputs"}
+
+
+def test_nothing_is_nothing():
+    assert view(dataset(), np.arange(3), NOTHING, 28, torch.device("cpu")) is None
+
+
+def test_batches_keep_inputs_and_labels_together():
+    p = problem(LABELLED, UNLABELLED)
+    batch = p.batches(source=16, target=4)("s", 3)
+    brightest = batch.source.inputs[:, 0].float().mean(1).unfold(1, 9, 9).mean(2).argmax(1)
+    assert torch.equal(brightest, batch.source.labels)
+    assert batch.inputs.shape == (20, 3, 28, 28)
+    assert torch.equal(batch.inputs[:16], batch.source.inputs.expand(-1, 3, -1, -1))
+
+
+def test_channel_means_weigh_the_domains_alike():
+    p = problem(LABELLED, UNLABELLED)
+    expected = (p.source.inputs.float().mean() / 255 + p.target.inputs.float().mean((0, 2, 3)) / 255) / 2
+    torch.testing.assert_close(p.channel_means(), expected)
+
+
+def test_resize_is_pillows_bilinear():
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 1, 16, 16), dtype=np.uint8)
+    ours = resize(torch.from_numpy(pixels), 28).numpy()
+    for i in range(2):
+        theirs = np.asarray(Image.fromarray(pixels[i, 0]).resize((28, 28), Image.Resampling.BILINEAR))
+        assert np.abs(ours[i, 0].astype(int) - theirs.astype(int)).max() <= 1
+
+
+def test_validation_rows_are_apart_and_a_tenth_at_most():
+    train, held_out = split_rows(dataset(200), 5000)
+    assert len(held_out) == 20 and not set(train) & set(held_out) and len(train) == 180
+    assert len(split_rows(dataset(200), 5)[1]) == 5

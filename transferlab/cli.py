@@ -1,0 +1,211 @@
+"""The command line: ``transferlab [verb] key=value …``. Torch is imported only inside a job."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from transferlab import __version__, plan
+from transferlab.config import Config, conf_dir, nearest
+from transferlab.errors import UserError
+from transferlab.runs import FINISHED, RunFolder, new_folder, stored_config
+
+log = logging.getLogger("transferlab")
+
+
+def main() -> NoReturn:
+    """Entry point: 0 where all went well, 1 where a run failed, 2 for bad input, 130 if interrupted."""
+    words = sys.argv[1:]
+    verb = words.pop(0) if words and "=" not in words[0] and not words[0].startswith("-") else "run"
+    logging.captureWarnings(True)
+    try:
+        if verb not in VERBS:
+            raise UserError(f"{verb}: no such verb; allowed are {', '.join(VERBS)}{nearest(verb, VERBS)}")
+        sys.exit(VERBS[verb](words))
+    except UserError as error:
+        _full_error()
+        print(f"transferlab: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("transferlab: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def run(words: Sequence[str]) -> int:
+    """Run, sweep or resume."""
+    if "--version" in words:
+        print(f"transferlab {__version__}")
+        return 0
+    args = get_args_parser().parse_args(list(words))
+    if args.help or args.hydra_help or args.info or args.shell_completion:
+        _hand_to_hydra(list(words))
+        return 0
+    resume = [word.removeprefix("resume=") for word in args.overrides if word.startswith("resume=")]
+    if resume and resume[-1] not in ("null", ""):
+        if len(args.overrides) > 1 or args.multirun:
+            raise UserError("resume=…: a run goes on with its own config; leave out the other words")
+        return _resume(Path(resume[-1]))
+    jobs = plan.jobs(args)
+    if args.cfg:
+        _hand_to_hydra(list(words))
+        return 0
+    folders = [job.folder for job in jobs]
+    if args.multirun:
+        _hand_to_hydra(list(words))
+        from transferlab.sweeps import summarise
+
+        summarise(jobs)
+    else:
+        if not any("hydra.run.dir=" in word for word in words):
+            folders = [new_folder(jobs[0].folder)]
+        _hand_to_hydra([*words, f"hydra.run.dir='{folders[0]}'"])
+    return 0 if all(RunFolder(f).status.get("status") == FINISHED for f in folders) else 1
+
+
+def doctor(words: Sequence[str]) -> int:
+    """Say what this machine has: versions, devices, and the data that is at hand."""
+    import torch
+
+    from transferlab import data
+    from transferlab.config import DataConfig
+    from transferlab.runs import environment
+
+    if words:
+        raise UserError(f"doctor takes no words, got {' '.join(words)}")
+    for key, value in environment(cuda=torch.cuda.is_available(), threads=torch.get_num_threads()).items():
+        print(f"{key:14} {value}")
+    for name in data.names():
+        try:
+            found = data.find(name, data.config_class(name)(), DataConfig(download="false"))
+            print(f"{name:14} {found.edition}")
+        except UserError as error:
+            print(f"{name:14} not here: {error}")
+    return 0
+
+
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {"run": run, "doctor": doctor}
+
+
+def job(composed: DictConfig) -> None:
+    """Hydra's task: one job of a run or a sweep. Its outcome is in its folder; it never raises for a failure."""
+    hydra_config = HydraConfig.get()
+    folder = RunFolder(Path(hydra_config.runtime.output_dir))
+    parallel = hydra_config.mode == RunMode.MULTIRUN and "basic" not in str(hydra_config.launcher._target_)
+    execute(plan.typed(composed), folder, parallel)
+
+
+def execute(config: Config, folder: RunFolder, parallel: bool) -> None:
+    """Run ``config`` in ``folder``, or take the result that is there already."""
+    editions = plan.editions(config)
+    fingerprint = config.fingerprint(editions)
+    handlers = _start_logging(folder, parallel)
+    try:
+        folder.claim(config, fingerprint)
+        if folder.status.get("status") == FINISHED:
+            log.info("%s: finished before", folder.path)
+            return
+        folder.set_status("running", fingerprint=fingerprint)
+        threads = config.device.threads or (1 if parallel else 0)
+        if parallel:
+            os.environ["OMP_NUM_THREADS"] = str(threads)
+        _terminate_politely()
+        from transferlab import dispatch
+
+        results = dispatch.run(config, folder, threads, editions)
+        folder.set_status(FINISHED)
+        if not parallel:
+            _report(folder, results)
+    except KeyboardInterrupt:
+        folder.set_status("interrupted", "asked to stop")
+        log.error("interrupted; continue with: transferlab resume=%s", folder.path)
+        raise
+    except Exception as error:
+        _full_error()
+        reason = (
+            f"{type(error).__name__}: {' '.join(str(error).split())}"
+            if not isinstance(error, UserError)
+            else str(error)
+        )
+        logging.getLogger("transferlab.file").error(traceback.format_exc())
+        if not (isinstance(error, UserError) and folder.status.get("fingerprint") != fingerprint):
+            folder.set_status("failed", reason)
+        log.error("failed: %s; see %s", reason, folder.path / "run.log")
+    finally:
+        folder.release()
+        _stop_logging(handlers)
+
+
+def _resume(path: Path) -> int:
+    folder = RunFolder(path)
+    execute(stored_config(path), folder, parallel=False)
+    return 0 if folder.status.get("status") == FINISHED else 1
+
+
+def _hand_to_hydra(words: list[str]) -> None:
+    sys.argv = [sys.argv[0], *words]
+    hydra.main(config_path=str(conf_dir()), config_name="config", **plan.VERSION_BASE)(job)()
+
+
+def _report(folder: RunFolder, results: dict[str, Any]) -> None:
+    shown = ("source_accuracy", "target_accuracy", "critic_accuracy", "proxy_a_distance", "oracle_target_accuracy",
+             "steps", "seconds", "images_per_second", "edition")  # fmt: skip
+    print(f"\n{results['method']}: {results['source']} -> {results['target']}, seed {results['seed']}")
+    for key in shown:
+        if key in results:
+            value = results[key]
+            print(f"  {key.replace('_', ' '):24} {value:.4f}" if isinstance(value, float) else f"  {key:24} {value}")
+    print(f"  {'figures':24} {folder.path / 'figures' / 'features.png'}")
+    print(f"  {'folder':24} {folder.path}")
+
+
+def _start_logging(folder: RunFolder, parallel: bool) -> list[logging.Handler]:
+    """Messages to the terminal, and with the time and tracebacks to the folder's run.log."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    screen = logging.StreamHandler(sys.stderr)
+    screen.setFormatter(logging.Formatter(f"{folder.path.name}: %(message)s" if parallel else "%(message)s"))
+    screen.addFilter(lambda record: record.name != "transferlab.file")
+    file = logging.FileHandler(folder.path / "run.log")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    for handler in (screen, file):
+        log.addHandler(handler)
+    logging.getLogger("py.warnings").addHandler(file)
+    return [screen, file]
+
+
+def _stop_logging(handlers: list[logging.Handler]) -> None:
+    for handler in handlers:
+        log.removeHandler(handler)
+        logging.getLogger("py.warnings").removeHandler(handler)
+        handler.close()
+
+
+def _terminate_politely() -> None:
+    """SIGTERM ends a run as Ctrl-C does."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread
+        return
+
+
+def _full_error() -> None:
+    """Show the whole traceback of the error at hand where HYDRA_FULL_ERROR asks for it."""
+    if os.environ.get("HYDRA_FULL_ERROR", "0") not in ("0", ""):
+        traceback.print_exc()

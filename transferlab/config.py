@@ -1,0 +1,310 @@
+"""The typed configuration, and every check of it that needs neither torch nor data.
+
+Hydra composes plain YAML; :func:`build` turns the result into the dataclasses below, once, at the border.
+Each field's doc string stands under it. A method keeps its own ``Config`` and what it ``sees`` in its own
+module; :func:`method_schema` reads both from the module's source, because importing it would import torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from transferlab.errors import UserError
+
+PACKAGE = Path(__file__).parent
+T = TypeVar("T")
+
+
+def conf_dir() -> Path:
+    """Where the YAML files are: inside the installed package, or beside it in a checkout."""
+    inside = PACKAGE / "conf"
+    return inside if inside.is_dir() else PACKAGE.parent / "conf"
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise :class:`UserError` with the one-line ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise UserError(message)
+
+
+class Role(str):
+    """How much a method may see of one domain."""
+
+
+LABELLED, UNLABELLED, NOTHING = Role("labelled"), Role("unlabelled"), Role("nothing")
+
+
+@dataclass(frozen=True)
+class Sees:
+    """A method's place on the map: what it may see of each domain's training data."""
+
+    source: Role
+    target: Role
+
+
+@dataclass
+class DataConfig:
+    """Where data comes from."""
+
+    root: str | None = None
+    """Folder with the data sets; then $TRANSFERLAB_DATA, the user's cache and the network are tried."""
+    edition: Literal["auto", "full", "sample"] = "auto"
+    """full: the data set's files; sample: the small real subset in the package; auto: full where it is at hand."""
+    download: Literal["auto", "true", "false"] = "auto"
+    """Whether files that are missing may be fetched from their public address."""
+    validation: int = 5000
+    """Images held out of each training set for label-free model selection, at most a tenth of it."""
+
+    def __post_init__(self) -> None:
+        require(self.validation >= 10, f"data.validation={self.validation}: at least 10 images are needed")
+
+
+@dataclass
+class ModelConfig:
+    """The network."""
+
+    name: Literal["ganin_mnist", "ganin_svhn", "ganin_gtsrb"] = "ganin_mnist"
+    """Which published architecture."""
+    input_size: int = 28
+    """Height and width that all images are brought to, in pixels."""
+    batch_norm: bool = False
+    """Batch normalisation after every hidden layer (not in the papers of 2015 and 2016)."""
+    normalisation: Literal["mean", "image"] = "mean"
+    """mean: subtract the training images' channel means; image: zero mean and unit variance for each image."""
+    initialisation: Literal["xavier", "torch"] = "xavier"
+    """xavier: Glorot uniform weights and zero biases (Caffe's filler); torch: PyTorch's default."""
+    dropout: float = 0.0
+    """Probability of dropping a unit before each fully connected layer of the label predictor."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.dropout < 1, f"model.dropout={self.dropout}: allowed is 0 <= dropout < 1")
+        require(20 <= self.input_size <= 256, f"model.input_size={self.input_size}: allowed is 20 to 256 pixels")
+
+
+@dataclass
+class TrainConfig:
+    """Optimisation."""
+
+    steps: int = 20000
+    """Optimiser steps."""
+    batch_size: int = 64
+    """Images per domain in a step; a method that sees both domains takes this many of each."""
+    optimiser: Literal["sgd", "adam"] = "sgd"
+    """sgd: with momentum; adam: betas .9 and .999."""
+    lr: float = 0.01
+    """Initial learning rate."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
+    weight_decay: float = 0.0
+    """L2 penalty of the optimiser."""
+    schedule: Literal["anneal", "constant"] = "anneal"
+    """anneal: lr / (1 + 10 p)^0.75 with p the progress from 0 to 1 (Ganin et al. 2016, section 5.2.2)."""
+    log_every: int = 100
+    """Steps between log points."""
+    evaluations: int = 10
+    """Evaluations in the course of training, evenly spaced, the last at the end."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "log_every", "evaluations", "checkpoint_every"):
+            require(getattr(self, name) >= 1, f"train.{name}={getattr(self, name)}: must be at least 1")
+        require(self.lr > 0, f"train.lr={self.lr}: must be greater than 0")
+        require(0 <= self.momentum < 1, f"train.momentum={self.momentum}: allowed is 0 <= momentum < 1")
+        require(self.weight_decay >= 0, f"train.weight_decay={self.weight_decay}: must not be negative")
+
+
+@dataclass
+class DeviceConfig:
+    """Where and how precisely it computes."""
+
+    name: str = "auto"
+    """auto: cuda, then mps, then cpu; or a torch device such as cpu or cuda:1."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """bf16: autocast to bfloat16 in the forward pass; weights stay float32."""
+    threads: int = 0
+    """CPU threads; 0: all cores, or one where a sweep runs several processes."""
+
+    def __post_init__(self) -> None:
+        known = self.name in ("auto", "cpu", "cuda", "mps") or self.name.startswith("cuda:")
+        require(known, f"device.name={self.name}: allowed are auto, cpu, cuda, cuda:<n>, mps")
+        require(self.threads >= 0, f"device.threads={self.threads}: must not be negative")
+
+
+@dataclass
+class Config:
+    """One run, completely: everything that determines its result."""
+
+    method: Any
+    """The method's own options, an instance of its ``Config``."""
+    source: Any
+    """The source domain's options, an instance of its data module's ``Config``."""
+    target: Any
+    """The target domain's options."""
+    model: ModelConfig
+    train: TrainConfig
+    device: DeviceConfig
+    data: DataConfig
+    names: dict[str, str]
+    """The names of method, source and target, as chosen on the command line."""
+    seed: int = 0
+    """Seed of everything random in the run."""
+
+    def plain(self) -> dict[str, Any]:
+        """The configuration as nested dicts of plain values."""
+        return dataclasses.asdict(self)
+
+    def fingerprint(self, editions: Mapping[str, str]) -> str:
+        """Eight hexadecimal digits that name everything that determines the result.
+
+        Left out is what changes only where files lie, how fast it goes or what is shown.
+        """
+        plain = self.plain()
+        for where in ("root", "edition", "download"):
+            del plain["data"][where]
+        del plain["device"]["threads"]
+        for cadence in ("log_every", "checkpoint_every"):
+            del plain["train"][cadence]
+        text = json.dumps([plain, dict(editions)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """'; did you mean x?' for the allowed word most like ``word``, or nothing."""
+    match = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
+    return f"; did you mean {match[0]}?" if match else ""
+
+
+def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """An instance of dataclass ``cls`` from plain ``values``; ``where`` is its place in the config.
+
+    Raises :class:`UserError` for an unknown or missing key, a wrong type or a value that is not allowed.
+    """
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in values:
+        require(
+            key in fields,
+            f"{where}.{key}: no such key; allowed are {', '.join(fields) or '(none)'}{nearest(key, fields)}",
+        )
+    given = {key: _typed(value, hints[key], f"{where}.{key}") for key, value in values.items()}
+    for key, f in fields.items():
+        needed = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        require(key in given or not needed, f"{where}.{key}: a value is needed")
+    return cls(**given)
+
+
+def _typed(value: Any, hint: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        allowed = [str(a) for a in typing.get_args(hint)]
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        require(text in allowed, f"{where}={value}: allowed are {', '.join(allowed)}{nearest(text, allowed)}")
+        return text
+    if origin in (typing.Union, types.UnionType):
+        kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
+        return None if value is None else _typed(value, kinds[0], where)
+    if origin is list:
+        require(isinstance(value, list | tuple), f"{where}={value}: a list is needed")
+        return [_typed(item, typing.get_args(hint)[0], where) for item in value]
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if hint is str and isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    fits = isinstance(value, hint) and not (hint is int and isinstance(value, bool))
+    kind = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}.get(hint, str(hint))
+    require(fits, f"{where}={value}: {kind} is needed")
+    return value
+
+
+@dataclass(frozen=True)
+class MethodSchema:
+    """What can be known of a method without importing it."""
+
+    name: str
+    module: str
+    sees: Sees
+    config: type
+
+
+@cache
+def method_files() -> dict[str, Path]:
+    """Every method's name and file: a module in a folder of ``transferlab/methods``."""
+    files: dict[str, Path] = {}
+    for path in sorted((PACKAGE / "methods").glob("*/*.py")):
+        if path.stem.startswith("_"):
+            continue
+        if path.stem in files:
+            raise RuntimeError(f"two methods are called {path.stem}: {files[path.stem]} and {path}")
+        files[path.stem] = path
+    return files
+
+
+@cache
+def method_schema(name: str) -> MethodSchema:
+    """What method ``name`` sees and its ``Config``, read from its source without importing torch."""
+    files = method_files()
+    require(name in files, f"method={name}: allowed are {', '.join(files)}{nearest(name, files)}")
+    tree = ast.parse(files[name].read_text(encoding="utf-8"))
+    wanted = [
+        node
+        for node in tree.body
+        if (isinstance(node, ast.ClassDef) and node.name == "Config")
+        or (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "sees")
+    ]
+    scope: dict[str, Any] = {
+        "__name__": __name__, "dataclass": dataclass, "field": dataclasses.field, "Literal": Literal, "require": require,
+        "Sees": Sees, "LABELLED": LABELLED, "UNLABELLED": UNLABELLED, "NOTHING": NOTHING,
+    }  # fmt: skip
+    exec(compile(ast.Module(wanted, []), str(files[name]), "exec"), scope)
+    module = ".".join(("transferlab", *files[name].relative_to(PACKAGE).with_suffix("").parts))
+    return MethodSchema(name, module, scope["sees"], scope["Config"])
+
+
+def from_plain(plain: Mapping[str, Any]) -> Config:
+    """The typed config from what Hydra composed, or from a run's record; checks all that needs no data."""
+    from transferlab import data
+
+    sections = dict(plain)
+    sections.pop("resume", None)
+    known = [f.name for f in dataclasses.fields(Config) if f.name != "names"]
+    for key in sections:
+        require(key in known, f"{key}: no such key; allowed are {', '.join(known)}{nearest(key, known)}")
+    names, options = {}, {}
+    for group in ("method", "source", "target"):
+        section = dict(sections.get(group) or {})
+        names[group] = str(section.pop("name", ""))
+        require(names[group] != "", f"{group}.name: a value is needed")
+        if group == "method":
+            schema = method_schema(names[group]).config
+        else:
+            allowed = data.names()
+            hint = f"{group}={names[group]}: allowed are {', '.join(allowed)}{nearest(names[group], allowed)}"
+            require(names[group] in allowed, hint)
+            schema = data.config_class(names[group])
+        options[group] = build(schema, section, group)
+    parts = {"model": ModelConfig, "train": TrainConfig, "device": DeviceConfig, "data": DataConfig}
+    typed: dict[str, Any] = {key: build(cls, sections.get(key) or {}, key) for key, cls in parts.items()}
+    seed = _typed(sections.get("seed", 0), int, "seed")
+    require(0 <= seed < 2**31, f"seed={seed}: allowed is 0 to {2**31 - 1}")
+    return Config(**options, **typed, names=names, seed=seed)
+
+
+def to_plain(config: Config) -> dict[str, Any]:
+    """The inverse of :func:`from_plain`, for a run's record."""
+    plain = config.plain()
+    names = plain.pop("names")
+    for group, name in names.items():
+        plain[group] = {"name": name, **plain[group]}
+    return plain

@@ -1,0 +1,31 @@
+"""What every data set looks like to the rest of the program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One split of one domain, resident in memory and read-only.
+
+    inputs: uint8 images [N, C, H, W], or float32 features [N, D].
+    labels: int64 [N], indices into ``classes``; None where the data has none.
+    provenance: name, edition, split, count, sha256 of the files, and what else made the data.
+    """
+
+    inputs: np.ndarray
+    labels: np.ndarray | None
+    classes: tuple[str, ...]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for array in (self.inputs, self.labels):
+            if array is not None:
+                array.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.inputs)

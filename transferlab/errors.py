@@ -1,0 +1,8 @@
+"""The one kind of error that a user can mend: a single clear line."""
+
+
+class UserError(Exception):
+    """Bad input, found before any work starts: what, where, what is allowed, what to do.
+
+    The command line prints the message as one line and leaves with exit status 2.
+    """

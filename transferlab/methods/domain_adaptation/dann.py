@@ -1,0 +1,86 @@
+"""Domain-adversarial training (DANN).
+
+Ganin & Lempitsky, Unsupervised Domain Adaptation by Backpropagation, ICML 2015; Ganin et al.,
+Domain-Adversarial Training of Neural Networks, JMLR 17, 2016.
+
+A critic G_d learns to tell the domains apart from the features G_f; the features learn to be useless to it
+and useful to the label predictor G_y. With the gradient reversed between features and critic, one descent on
+
+    L_y(G_y(G_f x_s), y_s) + L_d(G_d(G_f x), d)
+
+finds the saddle point of E = sum L_y - lambda sum L_d (equations 9 and 13 to 15 of 2016).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from transferlab.config import LABELLED, UNLABELLED, Sees, require
+from transferlab.methods.heads import classifier
+from transferlab.models.predictor import Classifier
+from transferlab.problem import Problem
+from transferlab.training.engine import Run
+from transferlab.training.schedules import domain_adaptation
+
+sees = Sees(source=LABELLED, target=UNLABELLED)
+
+
+@dataclass
+class Config:
+    """Options of dann."""
+
+    critic_weight: float = 1.0
+    """Weight of the critic's mean loss beside the label predictor's; 2 gives the equation's sums over samples."""
+    gamma: float = 10.0
+    """Steepness of lambda's way from 0 to 1."""
+    head: Literal["softmax", "svm"] = "softmax"
+    """softmax: the net's own last layer; svm: a linear SVM in its place, as in the papers' tables."""
+
+    def __post_init__(self) -> None:
+        require(self.critic_weight > 0, f"method.critic_weight={self.critic_weight}: must be greater than 0")
+        require(self.gamma > 0, f"method.gamma={self.gamma}: must be greater than 0")
+
+
+def fit(config: Config, problem: Problem, run: Run) -> Classifier:
+    net = run.net(problem)
+    critic = run.critic(net)
+    size = run.config.train.batch_size
+    # 0: source, 1: target
+    domains = torch.arange(2, device=run.device).repeat_interleave(size).float()
+
+    def loss(batch, progress):
+        features = net.features(batch.inputs)
+        # All features pass the label predictor, so that its batch normalisation knows both domains.
+        logits = net.head(net.hidden(features))[:size]
+        # Lambda scales what reaches the features; the critic itself learns at full strength.
+        critic_logits = critic(reverse_gradient(features, domain_adaptation(progress, config.gamma)))
+        return {
+            "label": F.cross_entropy(logits.float(), batch.source.labels),
+            "critic": config.critic_weight * F.binary_cross_entropy_with_logits(critic_logits.float(), domains),
+        }
+
+    draw = problem.batches(source=size, target=size)
+    predictor = Classifier(net, critic=critic)
+    run.train("adapt", {"net": net, "critic": critic}, loss, draw, predictor)
+    return classifier(config.head, problem, run, net, critic)
+
+
+class _ReverseGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return features.view_as(features)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return -ctx.factor * gradients[0], None
+
+
+def reverse_gradient(features: Tensor, factor: float) -> Tensor:
+    """The gradient reversal layer: the identity forwards, times -factor backwards (equations 16 and 17)."""
+    return _ReverseGradient.apply(features, factor)

@@ -1,0 +1,54 @@
+"""Deep CORAL: match the second-order statistics of the two domains.
+
+Sun & Saenko, Deep CORAL: Correlation Alignment for Deep Domain Adaptation, ECCV Workshops 2016.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from transferlab.config import LABELLED, UNLABELLED, Sees, require
+from transferlab.models.predictor import Classifier
+from transferlab.problem import Problem
+from transferlab.training.engine import Run
+
+sees = Sees(source=LABELLED, target=UNLABELLED)
+
+
+@dataclass
+class Config:
+    """Options of deep_coral."""
+
+    weight: float = 1.0
+    """Weight of the CORAL loss; the paper sets it so that both losses are of like size at the end."""
+
+    def __post_init__(self) -> None:
+        require(self.weight >= 0, f"method.weight={self.weight}: must not be negative")
+
+
+def fit(config: Config, problem: Problem, run: Run) -> Classifier:
+    net = run.net(problem)
+    size = run.config.train.batch_size
+
+    def loss(batch, progress):
+        # The last layer's outputs, where the paper puts the loss (its fc8).
+        logits = net(batch.inputs).float()
+        return {
+            "label": F.cross_entropy(logits[:size], batch.source.labels),
+            "coral": config.weight * coral(logits[:size], logits[size:]),
+        }
+
+    draw = problem.batches(source=size, target=size)
+    run.train("adapt", {"net": net}, loss, draw, predictor=Classifier(net))
+    return Classifier(net)
+
+
+def coral(source: Tensor, target: Tensor) -> Tensor:
+    """||C_S - C_T||_F^2 / (4 d^2) of the covariances of float32 [N, d] and [M, d] (equations 1 to 3)."""
+    # Differences of covariances need all the bits of float32.
+    with torch.autocast(source.device.type, enabled=False):
+        return (source.T.cov() - target.T.cov()).square().sum() / (4 * source.shape[1] ** 2)

@@ -1,0 +1,30 @@
+"""Train on the labelled target: the upper bound of every adaptation table ("train on target")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from transferlab.config import LABELLED, NOTHING, Sees
+from transferlab.methods.domain_adaptation.source_only import label_loss
+from transferlab.methods.heads import classifier
+from transferlab.models.predictor import Classifier
+from transferlab.problem import Problem
+from transferlab.training.engine import Run
+
+sees = Sees(source=NOTHING, target=LABELLED)
+
+
+@dataclass
+class Config:
+    """Options of target_only."""
+
+    head: Literal["softmax", "svm"] = "softmax"
+    """softmax: the net's own last layer; svm: a linear SVM in its place, as in the papers' tables."""
+
+
+def fit(config: Config, problem: Problem, run: Run) -> Classifier:
+    net = run.net(problem)
+    draw = problem.batches(target=run.config.train.batch_size)
+    run.train("target", {"net": net}, label_loss(net), draw, predictor=Classifier(net))
+    return classifier(config.head, problem, run, net)

@@ -1,0 +1,61 @@
+"""The classifier that a trained network ends in: its own last layer, or a linear SVM in its place."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from transferlab.models.convnet import ConvNet, DomainCritic
+from transferlab.models.predictor import Classifier
+from transferlab.problem import Problem
+from transferlab.training.engine import Run
+
+
+def classifier(head: str, problem: Problem, run: Run, net: ConvNet, critic: DomainCritic | None = None) -> Classifier:
+    """``net`` with its own last layer (softmax), or with a linear SVM on its last hidden layer (svm).
+
+    Ganin & Lempitsky (2015) and Ganin et al. (2016) retrain the last layer with a linear SVM for all methods
+    of their tables, with target accuracy "approximately the same" afterwards.
+    """
+    if head == "softmax":
+        return Classifier(net, critic=critic)
+    data = problem.labelled
+    tensors = run.once("svm", lambda: linear_svm(hidden(run, net, data.inputs), data.labels, len(problem.classes)))
+    return Classifier(net, head=linear(tensors), critic=critic)
+
+
+@torch.no_grad()
+def hidden(run: Run, net: ConvNet, inputs: Tensor) -> Tensor:
+    """The last hidden layer on uint8 images [N, C, H, W]: float32 [N, D]."""
+    net.eval()
+    with run.autocast():
+        return torch.cat([net.hidden(net.features(part)).float() for part in inputs.split(500)])
+
+
+def linear_svm(features: Tensor, labels: Tensor, classes: int) -> dict[str, Tensor]:
+    """One-against-rest linear SVM (liblinear, squared hinge, C = 1) on float32 [N, D], int64 [N].
+
+    Features are divided by their root mean square, so that C means the same for every net; the weight
+    [classes, D] and bias [classes] that come back apply to the features as they are.
+    """
+    from sklearn.svm import LinearSVC
+
+    scale = float(features.pow(2).mean().sqrt()) or 1.0
+    svm = LinearSVC(dual=False).fit((features / scale).cpu().numpy(), labels.cpu().numpy())
+    weight = np.zeros((classes, features.shape[1]))
+    bias = np.full(classes, -np.inf)  # a class without samples is never predicted
+    # With two classes liblinear keeps only the second one's hyperplane.
+    two = len(svm.classes_) == 2
+    weight[svm.classes_] = np.concatenate([-svm.coef_, svm.coef_]) if two else svm.coef_
+    bias[svm.classes_] = np.concatenate([-svm.intercept_, svm.intercept_]) if two else svm.intercept_
+    to = {"dtype": torch.float32, "device": features.device}
+    return {"weight": torch.tensor(weight / scale, **to), "bias": torch.tensor(bias, **to)}  # type: ignore[arg-type]
+
+
+def linear(tensors: dict[str, Tensor]) -> nn.Linear:
+    """An affine layer with the given weight [out, in] and bias [out]."""
+    weight = tensors["weight"]
+    layer = nn.Linear(weight.shape[1], weight.shape[0], device=weight.device)
+    layer.load_state_dict({"weight": weight, "bias": tensors["bias"]})
+    return layer.requires_grad_(False)

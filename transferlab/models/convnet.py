@@ -1,0 +1,143 @@
+"""The three networks of Ganin et al. 2016, figure 4, with their domain critics.
+
+Shapes below are for a batch of B images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from transferlab.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution without padding, then max-pooling (window, stride) where ``pool`` is given."""
+
+    kernel: int
+    maps: int
+    pool: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One column of figure 4: feature extractor, label predictor's and critic's hidden widths."""
+
+    convs: tuple[Conv, ...]
+    label: tuple[int, ...]
+    critic: tuple[int, ...]
+
+
+ARCHITECTURES = {
+    "ganin_mnist": Architecture((Conv(5, 32, (2, 2)), Conv(5, 48, (2, 2))), (100, 100), (100,)),
+    "ganin_svhn": Architecture(
+        (Conv(5, 64, (3, 2)), Conv(5, 64, (3, 2)), Conv(5, 128, None)), (3072, 2048), (1024, 1024)
+    ),
+    "ganin_gtsrb": Architecture(
+        (Conv(5, 96, (2, 2)), Conv(3, 144, (2, 2)), Conv(5, 256, (2, 2))), (512,), (1024, 1024)
+    ),
+}
+
+
+class Preprocess(nn.Module):
+    """uint8 images [B, C, H, W] -> float32 [B, 3, H, W], scaled to [0, 1] and normalised.
+
+    With ``mean`` [3] the channel means are subtracted, the papers' only preprocessing;
+    without it, each image is brought to zero mean and unit variance.
+    """
+
+    def __init__(self, mean: Tensor | None):
+        super().__init__()
+        self.register_buffer("mean", None if mean is None else mean.view(1, 3, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images.expand(-1, 3, -1, -1).to(torch.float32, memory_format=torch.channels_last).div_(255)
+        if self.mean is not None:
+            return x.sub_(self.mean)
+        variance, mean = torch.var_mean(x, dim=(1, 2, 3), keepdim=True, correction=0)
+        return x.sub_(mean).mul_((variance + 1e-5).rsqrt())
+
+
+class ConvNet(nn.Module):
+    """Feature extractor G_f and label predictor G_y on uint8 images.
+
+    ``features`` [B, F] is the flattened output of the last convolution, where the domain critic looks;
+    ``hidden`` [B, D] the last hidden layer; ``forward`` the logits [B, classes].
+    """
+
+    def __init__(self, config: ModelConfig, classes: int, mean: Tensor | None):
+        super().__init__()
+        self.architecture = ARCHITECTURES[config.name]
+        self.preprocess = Preprocess(mean)
+        self.extractor = _extractor(self.architecture, config.batch_norm)
+        with torch.no_grad():
+            probe = self.extractor.eval()(torch.zeros(1, 3, config.input_size, config.input_size))
+        self.feature_size = probe.shape[1]
+        self.extractor.train()
+        self.trunk = _dense(self.feature_size, self.architecture.label, config.batch_norm, config.dropout)
+        self.hidden_size = self.architecture.label[-1]
+        self.head = nn.Linear(self.hidden_size, classes)
+        initialise(self, config)
+        # Convolutions in channels-last order are a third faster on CPUs with wide vectors.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def features(self, images: Tensor) -> Tensor:
+        return self.extractor(self.preprocess(images))
+
+    def hidden(self, features: Tensor) -> Tensor:
+        return self.trunk(features)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.hidden(self.features(images)))
+
+
+class DomainCritic(nn.Sequential):
+    """The domain classifier G_d: features [B, F] -> logits [B] that an image is of the target domain."""
+
+    def __init__(self, net: ConvNet, config: ModelConfig):
+        widths = net.architecture.critic
+        dense = _dense(net.feature_size, widths, config.batch_norm, dropout=0.0)
+        super().__init__(*dense, nn.Linear(widths[-1], 1), nn.Flatten(0))
+        initialise(self, config)
+
+
+def _extractor(architecture: Architecture, batch_norm: bool) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    channels = 3
+    for conv in architecture.convs:
+        layers.append(nn.Conv2d(channels, conv.maps, conv.kernel))
+        if batch_norm:
+            layers.append(nn.BatchNorm2d(conv.maps))
+        if conv.pool:
+            layers.append(nn.MaxPool2d(*conv.pool))
+        # After pooling: the same function as before it, on a quarter of the values.
+        layers.append(nn.ReLU())
+        channels = conv.maps
+    return nn.Sequential(*layers, nn.Flatten())
+
+
+def _dense(size: int, widths: tuple[int, ...], batch_norm: bool, dropout: float) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for width in widths:
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+        layers.append(nn.Linear(size, width))
+        if batch_norm:
+            layers.append(nn.BatchNorm1d(width))
+        layers.append(nn.ReLU())
+        size = width
+    return nn.Sequential(*layers)
+
+
+def initialise(module: nn.Module, config: ModelConfig) -> None:
+    """Glorot uniform weights and zero biases (Glorot & Bengio 2010), unless PyTorch's default is asked for."""
+    if config.initialisation == "torch":
+        return
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)

@@ -1,0 +1,140 @@
+"""The label firewall: what a method may see of each domain, and nothing else.
+
+An :class:`Unlabelled` view owns no labels. There is no attribute, index or cache through which a method
+could reach them, and test images never come here at all: they live in the evaluator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from transferlab.config import LABELLED, NOTHING, Role
+from transferlab.data.dataset import Dataset
+from transferlab.training.randomness import Order, key
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Training images of a domain: uint8 [N, C, H, W] on the device."""
+
+    inputs: Tensor
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Training images of a domain with their labels: uint8 [N, C, H, W] and int64 [N] on the device."""
+
+    inputs: Tensor
+    labels: Tensor
+
+
+View = Unlabelled | Labelled
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's images. ``source`` and ``target`` are views of the batch, as the method sees the domains."""
+
+    source: View | None
+    target: View | None
+
+    @property
+    def inputs(self) -> Tensor:
+        """Source images, then target images, uint8 [B_s + B_t, C, H, W]; grey is replicated where needed."""
+        parts = [view.inputs for view in (self.source, self.target) if view is not None]
+        channels = max(part.shape[1] for part in parts)
+        return torch.cat([part.expand(-1, channels, -1, -1) for part in parts])
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a method is given. A domain that it does not see is None."""
+
+    source: View | None
+    target: View | None
+    classes: tuple[str, ...]
+    seed: int
+
+    @property
+    def labelled(self) -> Labelled:
+        """The domain whose labels the method learns from: the source, or else the target."""
+        for view in (self.source, self.target):
+            if isinstance(view, Labelled):
+                return view
+        raise RuntimeError("this method sees no labels")
+
+    def channel_means(self) -> Tensor:
+        """Mean of each channel over the training images that are seen, scaled to [0, 1]: float32 [3].
+
+        Both domains weigh the same, and share the one mean that is subtracted.
+        """
+        views = [view for view in (self.source, self.target) if view is not None]
+        means = [mean_over_images(view.inputs).expand(3) for view in views]
+        return torch.stack(means).mean(0)
+
+    def batches(self, source: int = 0, target: int = 0) -> Callable[[str, int], Batch]:
+        """Batches of so many images of each domain, as a function of (stage, step): no state, no workers.
+
+        A domain is drawn without replacement, in a new order in each epoch.
+        """
+        orders: dict[tuple[str, str], Order] = {}
+
+        def rows(name: str, view: View, stage: str, step: int, size: int) -> View:
+            order = orders.setdefault((stage, name), Order(len(view.inputs), self.seed, stage, name))
+            picked = order.take(step * size, size).to(view.inputs.device)
+            inputs = view.inputs.index_select(0, picked)
+            if isinstance(view, Labelled):
+                return Labelled(inputs, view.labels.index_select(0, picked))
+            return Unlabelled(inputs)
+
+        def draw(stage: str, step: int) -> Batch:
+            return Batch(
+                rows("source", self.source, stage, step, source) if source and self.source else None,
+                rows("target", self.target, stage, step, target) if target and self.target else None,
+            )
+
+        return draw
+
+
+def mean_over_images(inputs: Tensor) -> Tensor:
+    """Channel means of uint8 [N, C, H, W], scaled to [0, 1]: float32 [C]; exact sums, in pieces."""
+    total = sum(part.sum((0, 2, 3), dtype=torch.int64) for part in inputs.split(10_000))
+    assert isinstance(total, Tensor)
+    return (total.double() / (255 * inputs[:, 0].numel())).float()
+
+
+def view(data: Dataset, rows: np.ndarray, role: Role, size: int, device: torch.device) -> View | None:
+    """What ``role`` allows to see of the given rows of ``data``, brought to ``size`` pixels."""
+    if role == NOTHING:
+        return None
+    inputs = resize(torch.from_numpy(data.inputs[rows]), size).to(device)
+    if role == LABELLED:
+        assert data.labels is not None
+        return Labelled(inputs, torch.from_numpy(data.labels[rows]).to(device))
+    return Unlabelled(inputs)
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """uint8 [N, C, H, W] -> uint8 [N, C, size, size], bilinear and antialiased, once for all steps."""
+    if images.shape[-2:] == (size, size):
+        return images
+    shape = (size, size)
+    return torch.cat(
+        [
+            F.interpolate(part.float(), shape, mode="bilinear", antialias=True).round_().clamp_(0, 255).byte()
+            for part in images.split(5_000)
+        ]
+    )
+
+
+def split_rows(data: Dataset, held_out: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers for training and for validation: a fixed random tenth at most, the same for every seed."""
+    count = min(held_out, len(data) // 10)
+    order = np.random.default_rng(key("validation", len(data))).permutation(len(data))
+    return np.sort(order[count:]), np.sort(order[:count])

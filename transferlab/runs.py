@@ -1,0 +1,153 @@
+"""The run folder: claimed by one process, its status, its metrics, its record."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import os
+import platform
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from transferlab.config import Config, from_plain, to_plain
+from transferlab.errors import UserError
+from transferlab.files import read_json, write_json, write_text
+
+FINISHED = "finished"
+
+
+class RunFolder:
+    """A folder that belongs to one run of one config, and to one process at a time."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._lock: IO[str] | None = None
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return read_json(self.path / "status.json")
+
+    @property
+    def results(self) -> dict[str, Any]:
+        return read_json(self.path / "results.json")
+
+    def check(self, fingerprint: str) -> None:
+        """Raise :class:`UserError` if the folder holds another config's run. Changes nothing."""
+        theirs = self.status.get("fingerprint")
+        if theirs and theirs != fingerprint:
+            raise UserError(f"{self.path}: holds a run of another config ({theirs}); choose another folder")
+        if not theirs and self.path.is_dir() and any(self.path.iterdir()):
+            others = [p.name for p in self.path.iterdir() if p.name not in (".hydra", "run.log", ".lock")]
+            if others:
+                raise UserError(f"{self.path}: not empty and not a run's folder; choose another folder")
+
+    def claim(self, config: Config, fingerprint: str) -> None:
+        """Make this process the folder's owner; the system ends the claim with the process, however it ends."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.check(fingerprint)
+        lock = (self.path / ".lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise UserError(f"{self.path}: another process is running this run") from None
+        self._lock = lock
+        write_json(self.path / "config.json", to_plain(config))
+
+    def release(self) -> None:
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
+    def set_status(self, status: str, reason: str = "", **more: Any) -> None:
+        """Write status.json: running | finished | failed | interrupted, why, where and since when."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        record = {
+            **self.status, "status": status, "reason": reason, "host": socket.gethostname(),
+            "pid": os.getpid(), "updated": now, **more,
+        }  # fmt: skip
+        record.setdefault("started", now)
+        write_json(self.path / "status.json", record)
+
+    def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write metrics.csv, one row per log point, columns in the order in which they first appear."""
+        columns = dict.fromkeys(key for row in rows for key in row)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path / "metrics.csv", text.getvalue())
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.csv, numbers as numbers, without empty cells."""
+        path = self.path / "metrics.csv"
+        if not path.exists():
+            return []
+        with path.open(encoding="utf-8", newline="") as file:
+            return [{k: _number(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
+
+
+def _number(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def stored_config(path: Path) -> Config:
+    """The config of the run in ``path``. Raises :class:`UserError` where there is none."""
+    if not (path / "config.json").exists():
+        raise UserError(f"resume={path}: no run's folder (it has no config.json)")
+    return from_plain(read_json(path / "config.json"))
+
+
+def new_folder(wanted: Path) -> Path:
+    """Create ``wanted``, or ``wanted``-2, -3, …: never a folder that another run has created."""
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        path = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+        try:
+            path.mkdir()
+            return path
+        except FileExistsError:
+            number += 1
+
+
+def environment(**more: Any) -> dict[str, Any]:
+    """What the numbers may depend on: versions, processor, git revision, and what the caller adds."""
+    from importlib.metadata import version
+
+    packages = ("transferlab", "torch", "torchvision", "numpy", "scikit-learn", "hydra-core", "omegaconf")
+    return {
+        "python": platform.python_version(), "platform": platform.platform(), "processor": _processor(),
+        "cores": os.cpu_count(), "git": _git_revision(), "command": sys.argv,
+        **{package: version(package) for package in packages}, **more,
+    }  # fmt: skip
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def _git_revision() -> str | None:
+    """The revision of the checkout that this code lies in, '+' added where it has changes."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        top = subprocess.run([*git, "describe", "--always", "--dirty=+"], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return top.stdout.strip() or None

@@ -1,0 +1,332 @@
+"""The training engine: named durable stages.
+
+A method calls ``run.train`` and ``run.once``. A finished stage is loaded, an unfinished one goes on at its
+last checkpoint, and what a step draws is a function of (seed, stage, step): so the method's code is the same
+in a fresh and in a resumed run, and both end alike, bit for bit on a CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from transferlab.config import Config
+from transferlab.errors import UserError
+from transferlab.models.convnet import ConvNet, DomainCritic
+from transferlab.problem import Batch, Problem
+from transferlab.runs import RunFolder
+from transferlab.training import storage
+from transferlab.training.randomness import key
+from transferlab.training.schedules import annealed
+
+log = logging.getLogger(__name__)
+
+Losses = dict[str, Tensor]
+Loss = Callable[[Batch, float], Losses]
+
+
+class Diverged(RuntimeError):
+    """A loss is no longer a finite number."""
+
+
+class Run:
+    """What the engine does for one run of one method.
+
+    evaluate: called with a predictor, returns the measurements that go into metrics.csv. The method never
+    gets to see them.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        folder: RunFolder,
+        device: torch.device,
+        evaluate: Callable[[nn.Module], Mapping[str, float]],
+    ):
+        self.config, self.folder, self.device = config, folder, device
+        self._evaluate = evaluate
+        self.rows: list[dict[str, Any]] = []
+        self.seconds = 0.0
+        self.images = 0
+        self.steps = 0
+        self.stages: dict[str, str] = {}
+        self._stop = False
+
+    # Building blocks for methods
+
+    def net(self, problem: Problem) -> ConvNet:
+        """A freshly initialised network for the problem's classes, on the device."""
+        mean = problem.channel_means() if self.config.model.normalisation == "mean" else None
+        with self.seeded("net"):
+            return ConvNet(self.config.model, len(problem.classes), mean).to(self.device)
+
+    def critic(self, net: ConvNet) -> DomainCritic:
+        """A freshly initialised domain critic for the features of ``net``, on the device."""
+        with self.seeded("critic"):
+            return DomainCritic(net, self.config.model).to(self.device)
+
+    @contextmanager
+    def seeded(self, *parts: Any) -> Iterator[None]:
+        """Randomness inside is a function of (seed, parts), and leaves none behind."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(key(self.config.seed, *parts))
+            yield
+
+    def autocast(self) -> torch.autocast:
+        """The precision that the config asks for."""
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.config.device.precision == "bf16", cache_enabled=False
+        )
+
+    # Stages
+
+    def train(
+        self,
+        stage: str,
+        modules: dict[str, nn.Module],
+        loss: Loss,
+        batches: Callable[[str, int], Batch],
+        predictor: nn.Module | None = None,
+    ) -> None:
+        """Minimise the sum of the tensors that ``loss(batch, progress)`` returns over all parameters.
+
+        batches: (stage, step) -> :class:`Batch`. progress goes from 0 towards 1. Returned tensors that carry
+        no gradient are logged and not minimised. predictor is evaluated ``train.evaluations`` times on the way.
+        Raises :class:`Diverged` where a loss is not finite at a log point, and KeyboardInterrupt after a
+        checkpoint where the process is asked to stop.
+        """
+        both = nn.ModuleDict(modules)
+        train = self.config.train
+        finished = self._stage_file(stage)
+        if finished.exists():
+            both.load_state_dict(self._restore(finished)[0])
+            both.eval()
+            return
+        optimiser = self._optimiser(both)
+        step = self._resume(stage, both, optimiser)
+        evaluate_at = {round(train.steps * (i + 1) / train.evaluations) for i in range(train.evaluations)}
+        bar = Progress(stage, train.steps, step)
+        both.train()
+        clock, images = time.perf_counter(), 0
+        with self._stoppable():
+            while step < train.steps:
+                progress = step / train.steps
+                for group in optimiser.param_groups:
+                    group["lr"] = train.lr * (annealed(progress) if train.schedule == "anneal" else 1.0)
+                torch.manual_seed(key(self.config.seed, stage, step))
+                batch = batches(stage, step)
+                with self.autocast():
+                    losses = loss(batch, progress)
+                minimised = [value for value in losses.values() if value.requires_grad]
+                torch.stack(minimised).sum().backward()
+                optimiser.step()
+                optimiser.zero_grad()
+                step += 1
+                images += sum(len(view.inputs) for view in (batch.source, batch.target) if view is not None)
+
+                due = step in evaluate_at and predictor is not None
+                if step % train.log_every == 0 or step == train.steps or due or self._stop:
+                    values = {name: value.item() for name, value in losses.items()}
+                    clock, images = self._count(clock, images)
+                    row: dict[str, Any] = {"stage": stage, "step": step, "seconds": round(self.seconds, 3)}
+                    row |= {f"loss/{name}": value for name, value in values.items()}
+                    bad = [name for name, value in values.items() if not math.isfinite(value)]
+                    if bad:
+                        raise Diverged(f"loss {bad[0]} is {values[bad[0]]} at step {step}; try a smaller train.lr")
+                    if due:
+                        assert predictor is not None
+                        row |= self._measure(predictor)
+                        both.train()
+                    if step % train.log_every == 0 or step == train.steps or due:
+                        self.rows.append(row)
+                    bar.update(step, row, self.images / max(self.seconds, 1e-9))
+                    clock = time.perf_counter()
+                if step % train.checkpoint_every == 0 or self._stop:
+                    clock, images = self._count(clock, images)
+                    if step < train.steps:
+                        self._checkpoint(stage, step, both, optimiser)
+                    if self._stop:
+                        raise KeyboardInterrupt
+                    clock = time.perf_counter()
+        bar.close()
+        both.eval()
+        self.steps += step
+        self._checkpoint(stage, step, both, optimiser)
+        self._finish(stage, both.state_dict())
+
+    def once(self, stage: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The tensors that ``compute`` returns, computed once in the life of the run."""
+        finished = self._stage_file(stage)
+        if finished.exists():
+            return {name: tensor.to(self.device) for name, tensor in self._restore(finished)[0].items()}
+        clock = time.perf_counter()
+        with self.seeded(stage):
+            tensors = compute()
+        self.seconds += time.perf_counter() - clock
+        self._finish(stage, tensors)
+        return tensors
+
+    def candidate(self, name: str, predictor: nn.Module) -> None:
+        """Measure a predictor that is one of several to choose from, such as a dimension d of a subspace."""
+        if any(row["stage"] == name for row in self.rows):
+            return
+        self.rows.append(
+            {"stage": name, "step": self.steps, "seconds": round(self.seconds, 3), **self._measure(predictor)}
+        )
+
+    # Durability
+
+    def _stage_file(self, stage: str) -> Path:
+        return self.folder.path / "checkpoints" / f"stage-{stage}.safetensors"
+
+    def _state(self, stage: str, step: int) -> dict[str, str]:
+        state = {
+            "stage": stage, "step": step, "steps": self.steps, "seconds": self.seconds, "images": self.images,
+            "rows": self.rows,
+        }  # fmt: skip
+        return {"run": json.dumps(state)}
+
+    def _restore(self, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Read a checkpoint, and take up the run's counters and metrics as they were then."""
+        tensors, metadata = storage.read(path)
+        state = json.loads(metadata["run"])
+        self.rows, self.steps = state["rows"], state["steps"]
+        self.seconds, self.images = state["seconds"], state["images"]
+        return tensors, {**state, "optimiser": json.loads(metadata.get("optimiser", "null"))}
+
+    def _checkpoint(self, stage: str, step: int, modules: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        state = optimiser.state_dict()
+        tensors = {f"module/{name}": tensor for name, tensor in modules.state_dict().items()}
+        scalars: dict[str, dict[str, Any]] = {}
+        for index, entry in state["state"].items():
+            for name, value in entry.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimiser/{index}/{name}"] = value
+                else:
+                    scalars.setdefault(str(index), {})[name] = value
+        last = self.folder.path / "checkpoints" / "last.safetensors"
+        if last.exists():
+            last.replace(last.with_name("previous.safetensors"))
+        storage.write(last, tensors, {**self._state(stage, step), "optimiser": json.dumps(scalars)})
+        self.folder.write_metrics(self.rows)
+        self.folder.set_status("running", stage=stage, step=step)
+
+    def _resume(self, stage: str, modules: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+        """Load this stage's last whole checkpoint, if there is one; the step to go on from."""
+        for name in ("last", "previous"):
+            path = self.folder.path / "checkpoints" / f"{name}.safetensors"
+            if not path.exists():
+                continue
+            try:
+                if json.loads(storage.read(path)[1]["run"])["stage"] != stage:
+                    continue
+            except UserError as damaged:
+                log.warning("%s; trying an older one", damaged)
+                continue
+            tensors, state = self._restore(path)
+            modules.load_state_dict(
+                {k.removeprefix("module/"): v for k, v in tensors.items() if k.startswith("module/")}
+            )
+            entries: dict[int, dict[str, Any]] = {int(k): dict(v) for k, v in (state["optimiser"] or {}).items()}
+            for name_, tensor in tensors.items():
+                if name_.startswith("optimiser/"):
+                    _, index, field = name_.split("/", 2)
+                    entries.setdefault(int(index), {})[field] = tensor
+            parameters = optimiser.param_groups[0]["params"]
+            for index, entry in entries.items():
+                # Fused optimisers read memory in order: the state must lie as its parameter does.
+                for field, value in entry.items():
+                    if isinstance(value, Tensor) and value.shape == parameters[index].shape:
+                        entry[field] = torch.empty_like(parameters[index]).copy_(value)
+            groups = optimiser.state_dict()["param_groups"]
+            optimiser.load_state_dict({"state": entries, "param_groups": groups})
+            log.info("%s: continuing at step %d", stage, state["step"])
+            return int(state["step"])
+        return 0
+
+    def _finish(self, stage: str, tensors: Mapping[str, Tensor]) -> None:
+        storage.write(self._stage_file(stage), tensors, self._state(stage, 0))
+        self.folder.write_metrics(self.rows)
+
+    # Measuring and stopping
+
+    def _measure(self, predictor: nn.Module) -> dict[str, float]:
+        was_training = predictor.training
+        with self.seeded("evaluation"):
+            values = dict(self._evaluate(predictor.eval()))
+        predictor.train(was_training)
+        return values
+
+    def _count(self, clock: float, images: int) -> tuple[float, int]:
+        """Add the time since ``clock`` and the images since then to the run's totals."""
+        now = time.perf_counter()
+        self.seconds += now - clock
+        self.images += images
+        return now, 0
+
+    def _optimiser(self, modules: nn.Module) -> torch.optim.Optimizer:
+        train = self.config.train
+        common: dict[str, Any] = {"lr": train.lr, "weight_decay": train.weight_decay, "fused": True}
+        if train.optimiser == "adam":
+            return torch.optim.Adam(modules.parameters(), **common)
+        return torch.optim.SGD(modules.parameters(), momentum=train.momentum, **common)
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        """Inside, SIGINT and SIGTERM ask for a checkpoint and a stop; a second one stops at once."""
+
+        def ask(number: int, frame: Any) -> None:
+            if self._stop:
+                raise KeyboardInterrupt
+            self._stop = True
+
+        try:
+            before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not in the main thread, which alone gets signals
+            before = {}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class Progress:
+    """A bar where there is a terminal, a line now and then where there is none."""
+
+    def __init__(self, stage: str, steps: int, first: int):
+        self.stage, self.steps = stage, steps
+        self.bar = tqdm(total=steps, initial=first, desc=stage, unit="step") if sys.stderr.isatty() else None
+        self.started, self.first, self.next_line = time.monotonic(), first, 0.0
+
+    def update(self, step: int, row: Mapping[str, Any], images_per_second: float) -> None:
+        shown = {k.removeprefix("loss/"): v for k, v in row.items() if k.startswith("loss/")}
+        shown |= {k: row[k] for k in ("source_accuracy", "target_accuracy") if k in row}
+        text = "  ".join(f"{name} {value:.3f}" for name, value in shown.items())
+        if self.bar is not None:
+            self.bar.update(step - self.bar.n)
+            self.bar.set_postfix_str(f"{text}  {images_per_second:,.0f} images/s")
+            return
+        now = time.monotonic()
+        if now >= self.next_line or step == self.steps or "target_accuracy" in row:
+            left = (now - self.started) / max(step - self.first, 1) * (self.steps - step)
+            log.info(
+                "%s %d/%d  %s  %.0f images/s  %.0f s left", self.stage, step, self.steps, text, images_per_second, left
+            )
+            self.next_line = now + 10
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()

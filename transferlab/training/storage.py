@@ -1,0 +1,47 @@
+"""Named tensors in checksummed safetensors files, which hold no code."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from transferlab.errors import UserError
+from transferlab.files import write_bytes
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Save named tensors and texts as safetensors, with a checksum of both."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+    texts = dict(sorted(metadata.items()))
+    write_bytes(path, save(plain, {**texts, "checksum": checksum(plain, texts)}))
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and texts at ``path``. Raises :class:`UserError` where the file is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a readable checkpoint ({error})") from None
+    expected = metadata.pop("checksum", "")
+    if checksum(tensors, metadata) != expected:
+        raise UserError(f"{path}: damaged, its checksum does not match")
+    return tensors, metadata
+
+
+def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """SHA-256 over names, types, shapes and values of tensors, and the texts."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+    for key, text in sorted(metadata.items()):
+        digest.update(f"{key}={text}".encode())
+    return digest.hexdigest()
