@@ -58,7 +58,9 @@ def problem(source: Role, target: Role, seed=0) -> Problem:
     views = {}
     for role, sees, channels in (("source", source, 1), ("target", target, 3)):
         pixels, labels = images(60, channels, seed=len(role) + channels)
-        views[role] = None if sees == "nothing" else Labelled(pixels, labels) if sees == LABELLED else Unlabelled(pixels)
+        views[role] = (
+            None if sees == "nothing" else Labelled(pixels, labels) if sees == LABELLED else Unlabelled(pixels)
+        )
     return Problem(**views, classes=("left", "middle", "right"), seed=seed)
 
 

@@ -79,8 +79,6 @@ def test_gradients_reach_features_reversed_and_critic_straight(tmp_path):
     got = torch.autograd.grad(losses["critic"], [weight, first])
     logits = critic(net.features(batch.inputs))
     domains = torch.tensor([0.0] * 8 + [1.0] * 8)
-    plain = torch.autograd.grad(
-        nn.functional.binary_cross_entropy_with_logits(logits, domains), [weight, first]
-    )
+    plain = torch.autograd.grad(nn.functional.binary_cross_entropy_with_logits(logits, domains), [weight, first])
     torch.testing.assert_close(got[0], -domain_adaptation(0.5) * plain[0])
     torch.testing.assert_close(got[1], plain[1])

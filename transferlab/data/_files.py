@@ -1,0 +1,148 @@
+"""Finding, fetching and checking files."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from transferlab.data.dataset import Dataset
+from transferlab.errors import UserError
+
+log = logging.getLogger(__name__)
+TIMEOUT = 10.0
+_unreachable: set[str] = set()
+
+
+class Settings(Protocol):
+    """Where data may come from; see ``config.DataConfig``."""
+
+    root: str | None
+    edition: str
+    download: str
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file at a public address, with the MD5 of its bytes."""
+
+    url: str
+    md5: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """A data set that is at hand. shape is (C, H, W); load("train" | "test") reads a split."""
+
+    name: str
+    edition: str
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    load: Callable[[str], Dataset]
+
+
+def cache_dir() -> Path:
+    """The user's cache: $XDG_CACHE_HOME/transferlab or ~/.cache/transferlab."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transferlab"
+
+
+def roots(settings: Settings) -> list[Path]:
+    """Where data is looked for: data.root, then $TRANSFERLAB_DATA, then the user's cache."""
+    if settings.root is not None and not Path(settings.root).is_dir():
+        raise UserError(f"data.root={settings.root}: no such folder")
+    places = [settings.root, os.environ.get("TRANSFERLAB_DATA"), cache_dir()]
+    return [Path(place).expanduser() for place in places if place]
+
+
+def files_or_sample(
+    name: str, folders: Sequence[str], files: Mapping[str, Remote | None], settings: Settings, sample: bool
+) -> dict[str, Path] | None:
+    """Paths of all ``files``, found or downloaded; None where the packaged sample is to be used.
+
+    folders: where under each root, "." for the root itself. Raises :class:`UserError` where neither is possible.
+    """
+    if settings.edition == "sample":
+        if sample:
+            return None
+        raise UserError(f"data.edition=sample: the package has no sample of {name}; use data.edition=full")
+    for root in roots(settings):
+        for folder in folders:
+            paths = {file: _plain_or_packed(root / folder, file) for file in files}
+            if all(path.is_file() for path in paths.values()):
+                return paths
+    problem = "data.download=false"
+    if settings.download != "false":
+        try:
+            return {file: fetch(name, file, remote) for file, remote in files.items()}
+        except (OSError, ValueError) as error:
+            problem = " ".join(str(error).split())
+            if settings.download == "true":
+                raise UserError(f"{name}: download failed ({problem}); {_where(folders, files)}") from None
+    if settings.edition == "auto" and sample:
+        log.warning("%s: taking the packaged sample; for the full set %s", name, _where(folders, files))
+        return None
+    raise UserError(f"{name}: not found and not downloaded ({problem}); {_where(folders, files)}")
+
+
+def _where(folders: Sequence[str], files: Mapping[str, object]) -> str:
+    return f"put {', '.join(files)} into <data.root>/{folders[0]} or {cache_dir() / folders[0]}"
+
+
+def _plain_or_packed(folder: Path, file: str) -> Path:
+    plain = folder / file.removesuffix(".gz")
+    return plain if plain.is_file() else folder / file
+
+
+def fetch(name: str, file: str, remote: Remote | None) -> Path:
+    """Download ``file`` into the user's cache. Raises OSError, or ValueError for a wrong checksum.
+
+    What is not whole stands under another name, so the file is either right or not there.
+    """
+    path = cache_dir() / name / file
+    if path.is_file():
+        return path
+    if remote is None:
+        raise ValueError(f"{file} has no public address for a single file")
+    host = remote.url.split("/")[2]
+    if host in _unreachable:
+        raise OSError(f"{host} did not answer")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{file}.{os.getpid()}.part")
+    digest = hashlib.md5(usedforsecurity=False)
+    try:
+        with urllib.request.urlopen(remote.url, timeout=TIMEOUT) as answer, partial.open("wb") as out:
+            from tqdm import tqdm
+
+            size = int(answer.headers.get("Content-Length") or 0) or None
+            with tqdm(total=size, unit="B", unit_scale=True, desc=file, disable=None) as bar:
+                while piece := answer.read(1 << 20):
+                    out.write(piece)
+                    digest.update(piece)
+                    bar.update(len(piece))
+            out.flush()
+            os.fsync(out.fileno())
+        if digest.hexdigest() != remote.md5:
+            raise ValueError(f"{remote.url}: MD5 {digest.hexdigest()} instead of {remote.md5}")
+        partial.replace(path)
+    except OSError:
+        _unreachable.add(host)
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def provenance(name: str, edition: str, split: str, count: int, paths: Sequence[Path], **more: object) -> dict:
+    """Where a split came from: name, edition, split, count and the checksums of its files."""
+    files = {path.name: sha256(path) for path in paths}
+    return {"name": name, "edition": edition, "split": split, "count": count, "files": files, **more}

@@ -1,0 +1,64 @@
+"""Data sets in MNIST's idx format (LeCun, Cortes, Burges 1998), and their packaged samples."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from transferlab.data import _samples
+from transferlab.data._files import Found, Remote, Settings, files_or_sample, provenance
+from transferlab.data.dataset import Dataset
+from transferlab.errors import UserError
+
+
+def read(path: Path) -> np.ndarray:
+    """The uint8 array in an idx file, gzipped or not. Raises :class:`UserError` naming a damaged file."""
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: damaged or truncated ({error}); fetch it again") from None
+    if len(content) < 8 or content[:3] != b"\0\0\x08" or not 1 <= content[3] <= 4:
+        raise UserError(f"{path}: not an idx file of bytes (it starts with {content[:4].hex() or 'nothing'})")
+    dims = content[3]
+    shape = tuple(int.from_bytes(content[4 + 4 * i : 8 + 4 * i], "big") for i in range(dims))
+    if len(content) != 4 + 4 * dims + math.prod(shape):
+        raise UserError(f"{path}: its header says {shape}, its length {len(content)} bytes says otherwise")
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * dims).reshape(shape)
+
+
+def find(
+    name: str,
+    folders: Sequence[str],
+    splits: Mapping[str, tuple[str, str]],
+    remotes: Mapping[str, Remote | None],
+    classes: tuple[str, ...],
+    settings: Settings,
+    first_label: int = 0,
+    arrange: Callable[[np.ndarray], np.ndarray] = lambda images: images,
+) -> Found:
+    """A data set of 28x28 grey images: splits maps a split to its (images, labels) files."""
+    paths = files_or_sample(name, folders, remotes, settings, sample=True)
+    edition = "sample" if paths is None else "full"
+
+    def load(split: str) -> Dataset:
+        if paths is None:
+            return _samples.load(name, split, classes)
+        pair = [paths[file] for file in splits[split]]
+        images, labels = read(pair[0]), read(pair[1])
+        if images.ndim != 3 or images.shape[1:] != (28, 28):
+            raise UserError(f"{pair[0]}: holds an array of shape {images.shape} instead of (N, 28, 28)")
+        if labels.shape != images.shape[:1] or len(labels) == 0:
+            raise UserError(f"{pair[1]}: {labels.shape} labels for {len(images)} images of {pair[0].name}")
+        numbers = labels.astype(np.int64) - first_label
+        if numbers.min() < 0 or numbers.max() >= len(classes):
+            last = first_label + len(classes) - 1
+            raise UserError(f"{pair[1]}: labels {labels.min()} to {labels.max()}, allowed are {first_label} to {last}")
+        pixels = np.ascontiguousarray(arrange(images))[:, None]
+        return Dataset(pixels, numbers, classes, provenance(name, edition, split, len(pixels), pair))
+
+    return Found(name, edition, classes, (1, 28, 28), load)

@@ -1,0 +1,88 @@
+"""Colour photographs to cut patches from: BSDS500 where it is at hand, else those inside two libraries."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from transferlab.data._files import Settings, roots
+from transferlab.errors import UserError
+
+BSDS = ("BSDS500/data/images", "BSR/BSDS500/data/images", "data/images")
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """name: bsds500 or packaged. paths of the photographs for each split, and of which part of the data set."""
+
+    name: str
+    paths: dict[str, tuple[Path, ...]]
+    parts: dict[str, str]
+
+    def digest(self, split: str) -> str:
+        """SHA-256 over the photographs' bytes, in order."""
+        digest = hashlib.sha256()
+        for path in self.paths[split]:
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+    def read(self, split: str) -> list[np.ndarray]:
+        """uint8 [H, W, 3] for each photograph of the split."""
+        return [_crop(_read(path), split) if self.name == "packaged" else _read(path) for path in self.paths[split]]
+
+
+def bsds500(settings: Settings) -> Photographs | None:
+    """BSDS500's train photographs for training; for testing its test photographs, or val where they are missing."""
+    for root in roots(settings):
+        for folder in BSDS:
+            parts = {part: tuple(sorted((root / folder / part).glob("*.jpg"))) for part in ("train", "val", "test")}
+            held_out = "test" if parts["test"] else "val"
+            if parts["train"] and parts[held_out]:
+                return Photographs(
+                    "bsds500", {"train": parts["train"], "test": parts[held_out]}, {"train": "train", "test": held_out}
+                )
+    return None
+
+
+def packaged() -> Photographs:
+    """Two photographs of scikit-learn and one of matplotlib: their left two thirds train, the right third tests."""
+    import matplotlib
+    import sklearn.datasets
+
+    images = Path(sklearn.datasets.__file__).parent / "images"
+    portrait = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    paths = (images / "china.jpg", images / "flower.jpg", portrait)
+    return Photographs("packaged", {"train": paths, "test": paths}, {"train": "left two thirds", "test": "right third"})
+
+
+def _read(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except OSError as error:
+        raise UserError(f"{path}: not a readable photograph ({error})") from None
+
+
+def _crop(photograph: np.ndarray, split: str) -> np.ndarray:
+    edge = photograph.shape[1] * 2 // 3
+    return photograph[:, :edge] if split == "train" else photograph[:, edge:]
+
+
+def patches(photographs: Sequence[np.ndarray], count: int, size: int, rng: np.random.Generator) -> np.ndarray:
+    """uint8 [count, 3, size, size], each cut at native resolution at a random place of a random photograph."""
+    chosen = rng.integers(len(photographs), size=count)
+    places = rng.random((count, 2))
+    out = np.empty((count, 3, size, size), np.uint8)
+    for i, photograph in enumerate(photographs):
+        rows = np.flatnonzero(chosen == i)
+        room = np.array(photograph.shape[:2]) - size + 1
+        y, x = (places[rows] * room).astype(np.int64).T
+        windows = np.lib.stride_tricks.sliding_window_view(photograph, (size, size), axis=(0, 1))
+        out[rows] = windows[y, x]
+    return out

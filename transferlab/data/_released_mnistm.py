@@ -1,0 +1,121 @@
+"""MNIST-M as it was released or passed on: a folder of pictures, a pickle of arrays, or torch files.
+
+No code runs from any of these files.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transferlab.data import mnist
+from transferlab.data._files import Found, Settings, cache_dir, provenance, roots
+from transferlab.data.dataset import Dataset
+from transferlab.errors import UserError
+
+FOLDERS = ("mnist_m", "MNIST-M", "mnistm", "MNISTM", ".")
+PICKLES = ("mnist_m_data.pkl", "mnistm_data.pkl", "mnistm.pkl", "keras_mnistm.pkl")
+
+
+def find(settings: Settings, classes: tuple[str, ...]) -> Found:
+    """The released set in one of its layouts. Raises :class:`UserError` where there is none."""
+    for root in roots(settings):
+        for folder in (root / name for name in FOLDERS):
+            if (folder / "mnist_m_train_labels.txt").is_file() and (folder / "mnist_m_test_labels.txt").is_file():
+                return _found(classes, lambda split, at=folder: _pictures(at, split))  # type: ignore[misc]
+            if (folder / "mnist_m_train.pt").is_file() and (folder / "mnist_m_test.pt").is_file():
+                return _found(classes, lambda split, at=folder: _tensors(at / f"mnist_m_{split}.pt"))  # type: ignore[misc]
+            for name in PICKLES:
+                if (folder / name).is_file():
+                    digits = mnist.find(mnist.Config(), settings)
+                    return _found(classes, lambda split, at=folder / name: _arrays(at, split, digits))  # type: ignore[misc]
+    raise UserError(
+        f"mnistm.build=released: not found; put mnist_m_train/, mnist_m_train_labels.txt and the same for test, "
+        f"or mnist_m_train.pt and mnist_m_test.pt, or {PICKLES[0]} into <data.root>/mnist_m or {cache_dir() / 'mnist_m'}"
+    )
+
+
+def _found(classes: tuple[str, ...], read: Callable[[str], tuple[np.ndarray, np.ndarray, Path]]) -> Found:
+    def load(split: str) -> Dataset:
+        images, labels, path = read(split)
+        if images.dtype != np.uint8 or images.shape[1:] != (3, 28, 28) or len(images) != len(labels):
+            raise UserError(
+                f"{path}: {images.dtype} {images.shape} with {len(labels)} labels, not uint8 (N, 3, 28, 28)"
+            )
+        if labels.min() < 0 or labels.max() > 9:
+            raise UserError(f"{path}: labels {labels.min()} to {labels.max()}, allowed are 0 to 9")
+        return Dataset(images, labels, classes, provenance("mnistm", "released", split, len(images), [path]))
+
+    return Found("mnistm", "released", classes, (3, 28, 28), load)
+
+
+def _pictures(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, Path]:
+    """mnist_m_train/00000000.png … with lines "00000000.png 5"; pictures are 32x32 and lose their 2-pixel rim."""
+    from PIL import Image
+
+    index = folder / f"mnist_m_{split}_labels.txt"
+    images, labels = [], []
+    for number, line in enumerate(index.read_text(encoding="ascii").splitlines(), 1):
+        name, _, label = line.strip().partition(" ")
+        if not label.strip().isdigit():
+            raise UserError(f"{index}: line {number} is not 'file label': {line!r}")
+        path = folder / f"mnist_m_{split}" / name
+        try:
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("RGB"))
+        except OSError as error:
+            raise UserError(f"{path}: not a readable picture ({error})") from None
+        rim = (pixels.shape[0] - 28) // 2
+        images.append(pixels[rim : rim + 28, rim : rim + 28].transpose(2, 0, 1))
+        labels.append(int(label))
+    return np.stack(images), np.array(labels, np.int64), index
+
+
+def _tensors(path: Path) -> tuple[np.ndarray, np.ndarray, Path]:
+    """A torch file of (images [N, 28, 28, 3] uint8, labels [N])."""
+    import torch
+
+    try:
+        images, labels = torch.load(path, weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise UserError(f"{path}: not a torch file of two tensors ({type(error).__name__})") from None
+    return np.ascontiguousarray(images.numpy().transpose(0, 3, 1, 2)), labels.numpy().astype(np.int64), path
+
+
+def _arrays(path: Path, split: str, digits: Found) -> tuple[np.ndarray, np.ndarray, Path]:
+    """A pickle of {"train": uint8 [N, 28, 28, 3], "test": …}, in MNIST's order, whose labels it takes."""
+    try:
+        with path.open("rb") as file:
+            content = _ArraysOnly(file, encoding="latin1").load()
+        parts = [content[key] for key in ((split, "valid") if split == "train" and "valid" in content else (split,))]
+        images = np.concatenate(parts)
+    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: not a pickle of arrays named train and test ({error})") from None
+    labels = digits.load(split).labels
+    assert labels is not None
+    if len(labels) != len(images):
+        raise UserError(f"{path}: {len(images)} {split} images, MNIST ({digits.edition}) has {len(labels)} labels")
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels, path
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Rebuilds NumPy arrays and refuses every other class or function."""
+
+    ALLOWED = frozenset({
+        ("numpy", "ndarray"), ("numpy", "dtype"),
+        ("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"),
+        ("_codecs", "encode"),
+    })  # fmt: skip
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        if name == "_reconstruct":
+            from numpy._core.multiarray import _reconstruct  # type: ignore[attr-defined]
+
+            return _reconstruct
+        return super().find_class(module, name)

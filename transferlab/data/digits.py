@@ -1,0 +1,37 @@
+"""scikit-learn's digits: 1,797 handwritten digits, 8x8 grey, inside the library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from transferlab.data._files import Found, Settings
+from transferlab.data.dataset import Dataset
+from transferlab.data.mnist import CLASSES
+
+
+@dataclass
+class Config:
+    """Optical recognition of handwritten digits (Alpaydin & Kaynak 1998), the test part, as in scikit-learn."""
+
+
+def find(options: Config, settings: Settings) -> Found:
+    return Found("digits", "full", CLASSES, (1, 8, 8), load)
+
+
+def load(split: str) -> Dataset:
+    """Every fifth image of each class is for testing: 8x8 uint8, the 17 grey levels spread over 0 to 255."""
+    import sklearn
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    labels = labels.astype(np.int64)
+    test = np.zeros(len(labels), bool)
+    for digit in range(10):
+        test[np.flatnonzero(labels == digit)[::5]] = True
+    rows = test if split == "test" else ~test
+    pixels = np.round(images[rows] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
+    record = {"name": "digits", "edition": "full", "split": split, "count": int(rows.sum()),
+              "files": {}, "scikit-learn": sklearn.__version__}  # fmt: skip
+    return Dataset(pixels, labels[rows], CLASSES, record)

@@ -1,0 +1,90 @@
+"""Your own images: one folder of them for each class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from transferlab.config import require
+from transferlab.data._files import Found, Settings, provenance, sha256
+from transferlab.data.dataset import Dataset
+from transferlab.errors import UserError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+
+
+@dataclass
+class Config:
+    """Images in class-per-folder layout: root/<class>/*.png, or root/train/<class> and root/test/<class>."""
+
+    root: str = ""
+    """The folder."""
+    size: int = 32
+    """Height and width that images are brought to: the shorter side scaled, the centre kept."""
+    test_fraction: float = 0.2
+    """Share of each class that is kept for testing where there is no train/ and test/."""
+
+    def __post_init__(self) -> None:
+        require(8 <= self.size <= 512, f"folder.size={self.size}: allowed is 8 to 512 pixels")
+        fraction = self.test_fraction
+        require(0 < fraction < 1, f"folder.test_fraction={fraction}: must lie between 0 and 1")
+
+
+def find(options: Config, settings: Settings) -> Found:
+    require(options.root != "", "folder: say which folder, with source.root=… or target.root=…")
+    root = Path(options.root).expanduser()
+    require(root.is_dir(), f"{root}: no such folder")
+    divided = (root / "train").is_dir() and (root / "test").is_dir()
+    classes = _classes(root / "train" if divided else root)
+    if divided:
+        others = _classes(root / "test")
+        missing = sorted(set(classes) ^ set(others))
+        require(not missing, f"{root}: class {', '.join(missing)} is in only one of train/ and test/")
+
+    def load(split: str) -> Dataset:
+        paths, labels = [], []
+        for label, name in enumerate(classes):
+            files = _images(root / split / name) if divided else _part(_images(root / name), split, options, label)
+            paths += files
+            labels += [label] * len(files)
+        pixels = np.stack([_read(path, options.size) for path in paths])
+        record = provenance("folder", "full", split, len(paths), [])
+        record["files"] = {str(path.relative_to(root)): sha256(path) for path in paths}
+        return Dataset(pixels, np.array(labels, np.int64), classes, record)
+
+    return Found("folder", "full", classes, (3, options.size, options.size), load)
+
+
+def _classes(folder: Path) -> tuple[str, ...]:
+    names = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
+    require(len(names) >= 2, f"{folder}: needs a sub-folder for each of at least 2 classes, has {len(names)}")
+    for name in names:
+        count = len(_images(folder / name))
+        require(count >= 2, f"{folder / name}: needs at least 2 images, has {count}")
+    return names
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+
+
+def _part(files: list[Path], split: str, options: Config, label: int) -> list[Path]:
+    """A class's training or test images: a fixed random share, at least one image in each."""
+    count = min(max(1, round(len(files) * options.test_fraction)), len(files) - 1)
+    order = np.random.default_rng([0, label]).permutation(len(files))
+    rows = order[:count] if split == "test" else order[count:]
+    return [files[i] for i in sorted(rows)]
+
+
+def _read(path: Path, size: int) -> np.ndarray:
+    """uint8 [3, size, size]."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as image:
+            fitted = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
+            return np.asarray(fitted).transpose(2, 0, 1)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: not a readable image ({error})") from None

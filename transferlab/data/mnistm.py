@@ -1,0 +1,120 @@
+"""MNIST-M: MNIST's digits blended with patches of colour photographs (Ganin & Lempitsky 2015).
+
+Each pixel of each channel is |digit - patch|. The set is generated, as a function of the digits, the photographs,
+the seed and :data:`VERSION`; or read as released, where the user has it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from transferlab.data import _released_mnistm as released
+from transferlab.data import mnist
+from transferlab.data._files import Found, Settings, cache_dir
+from transferlab.data._photographs import Photographs, bsds500, packaged, patches
+from transferlab.data.dataset import Dataset
+from transferlab.errors import UserError
+
+log = logging.getLogger(__name__)
+VERSION = 1
+
+
+@dataclass
+class Config:
+    """MNIST-M (Ganin & Lempitsky, ICML 2015, section 4)."""
+
+    build: Literal["generated", "released"] = "generated"
+    """generated from MNIST and photographs; or the authors' released files, where they are at hand."""
+    photographs: Literal["auto", "bsds500", "packaged"] = "auto"
+    """What patches are cut from: BSDS500, the three photographs inside the libraries, or the better at hand."""
+    seed: int = 0
+    """Seed of the patches; the same for all runs that are to be compared."""
+
+
+def find(options: Config, settings: Settings) -> Found:
+    if options.build == "released":
+        return released.find(settings, mnist.CLASSES)
+    digits = mnist.find(mnist.Config(), settings)
+    photographs = _photographs(options, settings, digits.edition)
+    edition = digits.edition
+    if edition == "full" and photographs.name == "packaged":
+        edition = "full-packaged-photographs"
+
+    def load(split: str) -> Dataset:
+        source = digits.load(split)
+        digest = photographs.digest(split)
+        ingredients = [VERSION, options.seed, split, hashlib.sha256(source.inputs.tobytes()).hexdigest(), digest]
+        key = hashlib.sha256(repr(ingredients).encode()).hexdigest()[:24]
+        rng = np.random.default_rng([options.seed, split == "test"])
+        images = cached(
+            cache_dir() / "generated" / f"mnistm-{key}.npy",
+            source.inputs.shape[0],
+            lambda: blend(source.inputs, patches(photographs.read(split), len(source), 28, rng)),
+        )
+        record = {
+            "name": "mnistm", "edition": edition, "split": split, "count": len(images), "generator": VERSION,
+            "seed": options.seed, "photographs": f"{photographs.name} ({photographs.parts[split]})",
+            "photographs_sha256": digest, "files": source.provenance["files"],
+        }  # fmt: skip
+        return Dataset(images, source.labels, mnist.CLASSES, record)
+
+    return Found("mnistm", edition, mnist.CLASSES, (3, 28, 28), load)
+
+
+def _photographs(options: Config, settings: Settings, edition: str) -> Photographs:
+    # A sample is the same everywhere, so it never looks for BSDS500.
+    if options.photographs == "packaged" or (edition == "sample" and options.photographs == "auto"):
+        return packaged()
+    found = bsds500(settings)
+    if found is None and options.photographs == "bsds500":
+        raise UserError(
+            f"mnistm.photographs=bsds500: not found; put BSDS500/data/images/train and test "
+            f"under <data.root> or {cache_dir()}, or choose packaged"
+        )
+    if found is None:
+        log.warning("mnistm: BSDS500 is not at hand, patches come from the three packaged photographs")
+    return found or packaged()
+
+
+def blend(digits: np.ndarray, backgrounds: np.ndarray) -> np.ndarray:
+    """|digit - patch|: uint8 [N, 1, 28, 28] and [N, 3, 28, 28] -> uint8 [N, 3, 28, 28]."""
+    return np.maximum(digits, backgrounds) - np.minimum(digits, backgrounds)
+
+
+def cached(path: Path, count: int, make) -> np.ndarray:  # type: ignore[no-untyped-def]
+    """The array at ``path``, made and kept there if it is not whole. Safe where two processes start at once:
+
+    each makes it, under a name of its own, and the last rename wins, with the same content.
+    """
+    checksum = path.with_suffix(".sha256")
+    try:
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() == checksum.read_text():
+            del content
+            return np.load(path, mmap_mode="r")
+        log.warning("%s: damaged, making it again", path)
+    except OSError:
+        pass
+    images = make()
+    assert len(images) == count
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.stem}.{os.getpid()}.part")
+        with partial.open("wb") as file:
+            np.save(file, images)
+            file.flush()
+            os.fsync(file.fileno())
+        digest = hashlib.sha256(partial.read_bytes()).hexdigest()
+        partial.replace(path)
+        partial.write_text(digest)
+        partial.replace(checksum)
+    except OSError as error:
+        log.warning("%s: cannot keep it (%s)", path, error)
+    return images

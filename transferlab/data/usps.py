@@ -1,0 +1,56 @@
+"""USPS: 7,291 + 2,007 handwritten digits from envelopes, 16x16 grey."""
+
+from __future__ import annotations
+
+import bz2
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from transferlab.data import _samples
+from transferlab.data._files import Found, Remote, Settings, files_or_sample, provenance
+from transferlab.data.dataset import Dataset
+from transferlab.data.mnist import CLASSES
+from transferlab.errors import UserError
+
+_URL = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/"
+FILES: dict[str, Remote | None] = {
+    "usps.bz2": Remote(_URL + "usps.bz2", "ec16c51db3855ca6c91edd34d0e9b197"),
+    "usps.t.bz2": Remote(_URL + "usps.t.bz2", "8ea070ee2aca1ac39742fdd1ef5ed118"),
+}
+
+
+@dataclass
+class Config:
+    """USPS digits (Le Cun et al. 1990), in LIBSVM's text form as torchvision reads it."""
+
+
+def find(options: Config, settings: Settings) -> Found:
+    paths = files_or_sample("usps", ("usps", "USPS", "."), FILES, settings, sample=True)
+    edition = "sample" if paths is None else "full"
+
+    def load(split: str) -> Dataset:
+        if paths is None:
+            return _samples.load("usps", split, CLASSES)
+        path = paths["usps.bz2" if split == "train" else "usps.t.bz2"]
+        images, labels = read(path)
+        return Dataset(images, labels, CLASSES, provenance("usps", edition, split, len(images), [path]))
+
+    return Found("usps", edition, CLASSES, (1, 16, 16), load)
+
+
+def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [N, 1, 16, 16] and int64 [N] from lines "LABEL 1:v … 256:v" with v in [-1, 1], LABEL from 1."""
+    try:
+        lines = bz2.decompress(path.read_bytes()).decode("ascii").splitlines()
+        table = np.array([[float(cell.rpartition(":")[2]) for cell in line.split()] for line in lines])
+    except (OSError, EOFError, ValueError) as error:
+        raise UserError(f"{path}: damaged or not USPS in LIBSVM's form ({error}); fetch it again") from None
+    if table.ndim != 2 or table.shape[1] != 257:
+        raise UserError(f"{path}: holds a table of shape {table.shape} instead of (N, 257)")
+    labels = table[:, 0].astype(np.int64) - 1
+    if labels.min() < 0 or labels.max() > 9 or np.abs(table[:, 1:]).max() > 1:
+        raise UserError(f"{path}: labels must be 1 to 10 and values -1 to 1")
+    # torchvision's scaling.
+    return ((table[:, 1:] + 1) / 2 * 255).astype(np.uint8).reshape(-1, 1, 16, 16), labels
