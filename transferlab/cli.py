@@ -61,6 +61,10 @@ def run(words: Sequence[str]) -> int:
     if args.cfg:
         _hand_to_hydra(list(words))
         return 0
+    for name in {job.config.device.name for job in jobs} - {"auto", "cpu"}:
+        from transferlab.dispatch import pick_device
+
+        pick_device(name)
     folders = [job.folder for job in jobs]
     if args.multirun:
         _hand_to_hydra(list(words))
@@ -179,6 +183,7 @@ def _start_logging(folder: RunFolder, parallel: bool) -> list[logging.Handler]:
     file = logging.FileHandler(folder.path / "run.log")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.INFO)
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
     log.propagate = False
     for handler in (screen, file):
         log.addHandler(handler)

@@ -67,6 +67,7 @@ class DataConfig:
     """Images held out of each training set for label-free model selection, at most a tenth of it."""
 
     def __post_init__(self) -> None:
+        require(self.root is None or Path(self.root).is_dir(), f"data.root={self.root}: no such folder")
         require(self.validation >= 10, f"data.validation={self.validation}: at least 10 images are needed")
 
 

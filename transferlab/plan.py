@@ -46,13 +46,14 @@ class Job:
 def jobs(args: argparse.Namespace) -> list[Job]:
     """Every job of a command line. Raises :class:`UserError` for the first that cannot run."""
     with _hydra():
-        planned = []
-        for overrides in _combinations(args):
-            composed = _compose(overrides, args.config_dir)
-            config = typed(composed)
-            job = Job(tuple(overrides), config, editions(config), _folder(composed, args.multirun))
-            RunFolder(job.folder).check(job.fingerprint)
-            planned.append(job)
+        composed = [_compose(overrides, args.config_dir) for overrides in _combinations(args)]
+        configs = [typed(c) for c in composed]
+        planned = [
+            Job(_overrides(c), config, editions(config), _folder(c, args.multirun))
+            for c, config in zip(composed, configs, strict=True)
+        ]
+    for job in planned:
+        RunFolder(job.folder).check(job.fingerprint)
     return planned
 
 
@@ -145,6 +146,10 @@ def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
         child = config._get_node(key)
         if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
             yield from _keys(child, f"{prefix}{key}.")
+
+
+def _overrides(composed: DictConfig) -> tuple[str, ...]:
+    return tuple(composed.hydra.overrides.task)
 
 
 def _first_line(error: Exception) -> str:

@@ -32,21 +32,24 @@ def _record(job: Job) -> dict[str, Any]:
     """A flat record of one job: what was asked, its results, or why there are none."""
     folder = RunFolder(job.folder)
     status = folder.status
-    asked = {"job": _label(job, seed=True), "folder": job.folder.name}
+    asked = {"job": " ".join(job.overrides), "folder": job.folder.name}
     if status.get("status") == FINISHED:
         return {**asked, **{k: v for k, v in folder.results.items() if not isinstance(v, list)}}
     return {**asked, "status": status.get("status", "missing"), "reason": status.get("reason", "")}
 
 
-def _label(job: Job, seed: bool = False) -> str:
-    return " ".join(o for o in job.overrides if seed or not o.startswith("seed=")) or "defaults"
+def _labels(jobs: Sequence[Job]) -> list[str]:
+    """Each job's overrides but for the seed and what all jobs share."""
+    shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
+    kept = [[o for o in job.overrides if not o.startswith("seed=") and o not in shared] for job in jobs]
+    return [" ".join(words) or job.config.names["method"] for words, job in zip(kept, jobs, strict=True)]
 
 
 def grouped(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     """One row for each combination of everything but the seed."""
     groups: dict[str, list[dict[str, Any]]] = {}
-    for job, record in zip(jobs, records, strict=True):
-        groups.setdefault(_label(job), []).append(record)
+    for label, record in zip(_labels(jobs), records, strict=True):
+        groups.setdefault(label, []).append(record)
     rows = []
     for label, members in groups.items():
         done = [r for r in members if r["status"] == FINISHED]

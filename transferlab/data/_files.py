@@ -8,6 +8,7 @@ import os
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,12 @@ from transferlab.errors import UserError
 log = logging.getLogger(__name__)
 TIMEOUT = 10.0
 _unreachable: set[str] = set()
+
+
+@cache
+def warn_once(message: str) -> None:
+    """Say a thing once in the life of the process, however often data is looked for."""
+    log.warning("%s", message)
 
 
 class Settings(Protocol):
@@ -53,8 +60,6 @@ def cache_dir() -> Path:
 
 def roots(settings: Settings) -> list[Path]:
     """Where data is looked for: data.root, then $TRANSFERLAB_DATA, then the user's cache."""
-    if settings.root is not None and not Path(settings.root).is_dir():
-        raise UserError(f"data.root={settings.root}: no such folder")
     places = [settings.root, os.environ.get("TRANSFERLAB_DATA"), cache_dir()]
     return [Path(place).expanduser() for place in places if place]
 
@@ -84,7 +89,7 @@ def files_or_sample(
             if settings.download == "true":
                 raise UserError(f"{name}: download failed ({problem}); {_where(folders, files)}") from None
     if settings.edition == "auto" and sample:
-        log.warning("%s: taking the packaged sample; for the full set %s", name, _where(folders, files))
+        warn_once(f"{name}: taking the packaged sample; for the full set {_where(folders, files)}")
         return None
     raise UserError(f"{name}: not found and not downloaded ({problem}); {_where(folders, files)}")
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from transferlab.data import _released_mnistm as released
 from transferlab.data import mnist
-from transferlab.data._files import Found, Settings, cache_dir
+from transferlab.data._files import Found, Settings, cache_dir, warn_once
 from transferlab.data._photographs import Photographs, bsds500, packaged, patches
 from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
@@ -79,7 +79,7 @@ def _photographs(options: Config, settings: Settings, edition: str) -> Photograp
             f"under <data.root> or {cache_dir()}, or choose packaged"
         )
     if found is None:
-        log.warning("mnistm: BSDS500 is not at hand, patches come from the three packaged photographs")
+        warn_once("mnistm: BSDS500 is not at hand, patches come from the three packaged photographs")
     return found or packaged()
 
 

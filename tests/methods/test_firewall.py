@@ -1,0 +1,101 @@
+"""What no method may do: look at a label that it does not see; and what each must: resume to the same bits."""
+
+import json
+
+import numpy as np
+import pytest
+
+from transferlab import data, plan
+from transferlab.cli import execute
+from transferlab.config import LABELLED, from_plain, method_files, method_schema
+from transferlab.data.dataset import Dataset
+from transferlab.runs import RunFolder
+from transferlab.training import storage
+
+METHODS = sorted(method_files())
+
+
+def tiny(method, **train):
+    return from_plain({
+        "method": {"name": method}, "source": {"name": "mnist"}, "target": {"name": "usps"},
+        "train": {"steps": 6, "batch_size": 8, "evaluations": 2, "log_every": 2, "checkpoint_every": 2, **train},
+        "data": {"edition": "sample", "validation": 50}, "device": {"name": "cpu", "threads": 1},
+    })  # fmt: skip
+
+
+def outcome(folder):
+    tensors, _ = storage.read(folder / "checkpoints" / "predictor.safetensors")
+    record = json.loads((folder / "results.json").read_text())
+    return tensors, record
+
+
+def scrambled(monkeypatch, roles):
+    """Make ``find`` hand out training labels in another order for the data sets named."""
+    real = data.find
+
+    def find(name, options, settings):
+        found = real(name, options, settings)
+        if name not in roles:
+            return found
+
+        def load(split):
+            d = found.load(split)
+            if split == "test":
+                return d
+            return Dataset(d.inputs, np.random.default_rng(1).permutation(d.labels), d.classes, d.provenance)
+
+        return type(found)(found.name, found.edition, found.classes, found.shape, load)
+
+    monkeypatch.setattr(data, "find", find)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_labels_that_a_method_does_not_see_change_nothing(tmp_path, no_data, monkeypatch, method):
+    execute(tiny(method), RunFolder(tmp_path / "true"), parallel=True)
+    sees = method_schema(method).sees
+    # Source labels are the evaluator's too (held-out source accuracy), so only the target's are scrambled.
+    scrambled(monkeypatch, {"usps"})
+    execute(tiny(method), RunFolder(tmp_path / "scrambled"), parallel=True)
+    one, two = outcome(tmp_path / "true"), outcome(tmp_path / "scrambled")
+    same = all((one[0][k] == two[0][k]).all() for k in one[0])
+    assert same == (sees.target != LABELLED)
+    if sees.target != LABELLED:
+        for record in (one[1], two[1]):
+            del record["seconds"], record["images_per_second"]
+        assert one[1] == two[1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_resumes_to_the_same_bits(tmp_path, no_data, monkeypatch, method):
+    execute(tiny(method), RunFolder(tmp_path / "whole"), parallel=True)
+    calls = []
+    real = storage.write
+
+    def failing(path, *rest):
+        calls.append(path)
+        if len(calls) == 2:  # as sudden as a full disk, while the second checkpoint is written
+            raise OSError("disk full")
+        real(path, *rest)
+
+    monkeypatch.setattr(storage, "write", failing)
+    execute(tiny(method), RunFolder(tmp_path / "cut"), parallel=True)
+    assert RunFolder(tmp_path / "cut").status["status"] == "failed"
+    execute(tiny(method), RunFolder(tmp_path / "cut"), parallel=True)
+    one, two = outcome(tmp_path / "whole"), outcome(tmp_path / "cut")
+    assert all((one[0][k] == two[0][k]).all() for k in one[0])
+    assert one[1]["target_accuracy"] == two[1]["target_accuracy"]
+    assert one[1]["chosen_by_bnm"] == two[1]["chosen_by_bnm"]
+
+
+def test_an_oracle_is_called_oracle_and_never_the_headline(tmp_path, no_data):
+    execute(tiny("dann"), RunFolder(tmp_path / "r"), parallel=True)
+    record = outcome(tmp_path / "r")[1]
+    assert record["oracle_target_accuracy"] >= record["target_accuracy"]
+    last = RunFolder(tmp_path / "r").read_metrics()[-1]
+    assert record["target_accuracy"] == pytest.approx(last["target_accuracy"])
+
+
+def test_plan_names_a_job_by_everything_that_determines_it(no_data):
+    base = tiny("dann")
+    names = {c.fingerprint(plan.editions(c)) for c in (base, tiny("dann", lr=0.02), tiny("dann", log_every=5))}
+    assert len(names) == 2

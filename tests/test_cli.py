@@ -1,0 +1,220 @@
+"""The real command, in processes of its own."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import command
+from transferlab.models import predictor as predictors
+from transferlab.training import storage
+
+TINY = ("data.edition=sample", "train.steps=6", "train.batch_size=8", "train.evaluations=1", "device.threads=1",
+        "train.checkpoint_every=2", "train.log_every=2", "data.validation=50")  # fmt: skip
+
+BAD = {
+    "sede=1": "sede: no such key; allowed are .*; did you mean seed",
+    "method=dan": "method=dan: no such choice; allowed are .*; did you mean dann",
+    "method.gama=3": "method.gama: no such key; .*did you mean method.gamma",
+    "train.steps=abc": "train.steps=abc: a whole number is needed",
+    "train.steps=0": "train.steps=0: must be at least 1",
+    "train.optimiser=sdg": "train.optimiser=sdg: allowed are sgd, adam; did you mean sgd",
+    "device.name=gpu": "device.name=gpu: allowed are auto, cpu, cuda",
+    "device.name=cuda:77": "device.name=cuda:77: there is none on this machine",
+    "data.root=/nowhere": "data.root=/nowhere: no such folder",
+    "data.edition=ful": "data.edition=ful: allowed are auto, full, sample; did you mean full",
+    "target=emnist_letters": r"method=dann: needs the same classes in both domains; .*10 \(0, 1, …, 9\).*26 \(A, B",
+    "source=folder": "folder: say which folder",
+    "source=svhn": "data.edition=sample: the package has no sample of svhn",
+    "method=dann,source_only": "several values need -m",
+    "runn": "runn: no such verb; allowed are run, doctor; did you mean run",
+    "resume=nowhere": "resume=nowhere: no run's folder",
+}
+
+
+@pytest.mark.parametrize("word", BAD)
+def test_bad_input_is_one_line_status_two_and_no_folder(tmp_path, no_data, word):
+    words = [word] if word in ("runn", "resume=nowhere") else ["data.edition=sample", word]
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and "Traceback" not in done.stderr
+    import re
+
+    assert re.search(BAD[word], lines[0]), lines[0]
+    assert list(tmp_path.glob("*")) in ([], [tmp_path / "cache"])
+
+
+def test_a_bad_job_in_a_sweep_stops_it_before_it_starts(tmp_path, no_data):
+    done = command("-m", "data.edition=sample", "seed=0,x", cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "seed=x" in done.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--version",), ("--cfg", "job", "data.edition=sample"), ("sede=1",)])
+def test_torch_is_not_imported_for_help_and_config_errors(tmp_path, no_data, words):
+    code = (
+        "import sys; sys.argv = ['transferlab', *%r]\nfrom transferlab import cli\n"
+        "try: cli.main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules, 'torch was imported'"
+    ) % (list(words),)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_completion_answers(tmp_path):
+    done = command("-sc", "query=bash", cwd=tmp_path, COMP_LINE="transferlab method=da", COMP_POINT="21")
+    assert "method=dann" in done.stdout
+
+
+def run_folder(path):
+    (folder,) = {p.parent for p in path.glob("outputs/*/*/status.json")}
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A tiny DANN run by the real command, on a machine without data."""
+    path = tmp_path_factory.mktemp("run")
+    done = command(*TINY, cwd=path, XDG_CACHE_HOME=str(path / "cache"), TRANSFERLAB_DATA="")
+    assert done.returncode == 0, done.stderr
+    return run_folder(path), done
+
+
+def test_the_run_folder(finished):
+    folder, done = finished
+    assert str(folder) in done.stdout or str(folder.relative_to(folder.parents[2])) in done.stdout
+    results = json.loads((folder / "results.json").read_text())
+    for key in ("method", "source", "target", "seed", "edition", "steps", "seconds", "images_per_second",
+                "source_accuracy", "target_accuracy", "status", "critic_accuracy", "proxy_a_distance",
+                "oracle_target_accuracy", "chosen_by_bnm_target_accuracy"):  # fmt: skip
+        assert key in results
+    assert results["edition"] == "sample" and results["steps"] == 6 and results["status"] == "finished"
+    assert json.loads((folder / "status.json").read_text())["status"] == "finished"
+    assert json.loads((folder / "environment.json").read_text())["threads"] == 1
+    for name in ("learning_curves", "confusion", "samples", "features"):
+        assert (folder / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / ".hydra" / "config.yaml").exists() and (folder / "checkpoints" / "last.safetensors").exists()
+    predictor, classes = predictors.load(folder / "checkpoints" / "predictor.safetensors")
+    assert classes == tuple("0123456789") and predictor.critic is not None
+
+
+def test_resume_of_a_finished_run_answers_from_its_record(finished):
+    folder, _ = finished
+    before = (folder / "results.json").read_bytes()
+    done = command(f"resume={folder}", cwd=folder.parent)
+    assert done.returncode == 0 and "finished before" in done.stderr
+    assert (folder / "results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("method", ["dann", "subspace_alignment"])
+def test_kill_nine_and_resume_equals_never_stopping(tmp_path, method):
+    env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TRANSFERLAB_DATA": ""}
+    words = [*TINY, f"method={method}", "train.steps=400", "train.evaluations=2", "train.checkpoint_every=10"]
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "transferlab", *words], cwd=tmp_path / "cut", env={**os.environ, **env},
+        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "cut").glob("outputs/*/*/checkpoints/previous.safetensors")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    cut = run_folder(tmp_path / "cut")
+    assert json.loads((cut / "status.json").read_text())["status"] == "running"
+    assert not (cut / "results.json").exists()
+    done = command(f"resume={cut}", cwd=tmp_path, **env)
+    assert done.returncode == 0 and "continuing at step" in (cut / "run.log").read_text(), done.stderr
+    assert command(*words, cwd=tmp_path / "whole", **env).returncode == 0
+    whole = run_folder(tmp_path / "whole")
+
+    one, two = (storage.read(f / "checkpoints" / "predictor.safetensors")[0] for f in (whole, cut))
+    assert one.keys() == two.keys()
+    assert all((one[k] == two[k]).all() for k in one)
+    timeless = []
+    for folder in (whole, cut):
+        with (folder / "metrics.csv").open() as file:
+            timeless.append([{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)])
+    assert timeless[0] == timeless[1] and len(timeless[0]) > 100
+    records = [json.loads((f / "results.json").read_text()) for f in (whole, cut)]
+    for record in records:
+        del record["seconds"], record["images_per_second"]
+    assert records[0] == records[1]
+
+
+def test_interrupt_stops_after_a_checkpoint(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "transferlab", *TINY, "train.steps=100000", "train.checkpoint_every=10"],
+        cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "TRANSFERLAB_DATA": ""},
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("outputs/*/*/checkpoints/last.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130 and "continue with: transferlab resume=" in stderr and "Traceback" not in stderr
+    assert json.loads((run_folder(tmp_path) / "status.json").read_text())["status"] == "interrupted"
+
+
+def test_a_failure_inside_a_run_is_one_line_and_a_log(tmp_path):
+    done = command(*TINY, "train.lr=1e30", cwd=tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"), TRANSFERLAB_DATA="")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("failed")]
+    folder = run_folder(tmp_path)
+    assert "Diverged" in line and "run.log" in line
+    assert "Traceback" in (folder / "run.log").read_text()
+    status = json.loads((folder / "status.json").read_text())
+    assert status["status"] == "failed" and "Diverged" in status["reason"]
+
+
+def test_two_runs_in_the_same_second_have_their_own_folders(tmp_path):
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "TRANSFERLAB_DATA": ""}
+    words = [sys.executable, "-m", "transferlab", *TINY, "hydra.job.name=transferlab"]
+    processes = [
+        subprocess.Popen(words, cwd=tmp_path, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    assert [p.wait(timeout=200) for p in processes] == [0, 0]
+    assert len(list(tmp_path.glob("outputs/*/*/results.json"))) == 2
+
+
+def test_a_folder_of_another_config_is_refused(tmp_path, finished):
+    folder, _ = finished
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+    done = command(*TINY, "seed=5", f"hydra.run.dir={folder}", cwd=tmp_path)
+    assert done.returncode == 2 and "holds a run of another config" in done.stderr
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_sweep_survives_a_failing_job_and_repeats_only_what_is_missing(tmp_path, launcher):
+    env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TRANSFERLAB_DATA": ""}
+    words = ["-m", *TINY, "method=source_only,dann", "seed=0,1", f"hydra/launcher={launcher}"]
+    if launcher == "joblib":
+        words.append("hydra.launcher.n_jobs=2")
+    # The failing one: a learning rate that no net survives.
+    first = command(*words, "train.lr=0.01,1e30", cwd=tmp_path, **env)
+    assert first.returncode == 1, first.stderr
+    sweep = tmp_path / "outputs" / "sweep"
+    results = sorted(sweep.glob("*/results.json"))
+    assert len(results) == 4 and len(list(sweep.glob("*/status.json"))) == 8
+    assert "0/2" in first.stdout and "Diverged" in first.stdout
+    with (sweep / "summary.csv").open() as file:
+        assert [row["status"] for row in csv.DictReader(file)].count("failed") == 4
+    times = [p.stat().st_mtime_ns for p in results]
+
+    second = command(*words, cwd=tmp_path, **env)
+    assert second.returncode == 0, second.stderr
+    assert [p.stat().st_mtime_ns for p in results] == times
+    assert second.stdout.count("2/2") == 2 and "±" in second.stdout
+    if launcher == "joblib":
+        environment = json.loads((results[0].parent / "environment.json").read_text())
+        assert environment["threads"] == 1
