@@ -59,9 +59,9 @@ def test_a_bad_job_in_a_sweep_stops_it_before_it_starts(tmp_path, no_data):
 @pytest.mark.parametrize("words", [("--help",), ("--version",), ("--cfg", "job", "data.edition=sample"), ("sede=1",)])
 def test_torch_is_not_imported_for_help_and_config_errors(tmp_path, no_data, words):
     code = (
-        "import sys; sys.argv = ['transferlab', *%r]\nfrom transferlab import cli\n"
+        f"import sys; sys.argv = ['transferlab', *{list(words)!r}]\nfrom transferlab import cli\n"
         "try: cli.main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules, 'torch was imported'"
-    ) % (list(words),)
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

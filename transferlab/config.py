@@ -258,15 +258,15 @@ def method_schema(name: str) -> MethodSchema:
     files = method_files()
     require(name in files, f"method={name}: allowed are {', '.join(files)}{nearest(name, files)}")
     tree = ast.parse(files[name].read_text(encoding="utf-8"))
-    wanted = [
+    wanted: list[ast.stmt] = [
         node
         for node in tree.body
         if (isinstance(node, ast.ClassDef) and node.name == "Config")
         or (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "sees")
     ]
     scope: dict[str, Any] = {
-        "__name__": __name__, "dataclass": dataclass, "field": dataclasses.field, "Literal": Literal, "require": require,
-        "Sees": Sees, "LABELLED": LABELLED, "UNLABELLED": UNLABELLED, "NOTHING": NOTHING,
+        "__name__": __name__, "dataclass": dataclass, "field": dataclasses.field, "Literal": Literal,
+        "require": require, "Sees": Sees, "LABELLED": LABELLED, "UNLABELLED": UNLABELLED, "NOTHING": NOTHING,
     }  # fmt: skip
     exec(compile(ast.Module(wanted, []), str(files[name]), "exec"), scope)
     module = ".".join(("transferlab", *files[name].relative_to(PACKAGE).with_suffix("").parts))
@@ -282,7 +282,8 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
     known = [f.name for f in dataclasses.fields(Config) if f.name != "names"]
     for key in sections:
         require(key in known, f"{key}: no such key; allowed are {', '.join(known)}{nearest(key, known)}")
-    names, options = {}, {}
+    names: dict[str, str] = {}
+    options: dict[str, Any] = {}
     for group in ("method", "source", "target"):
         section = dict(sections.get(group) or {})
         names[group] = str(section.pop("name", ""))

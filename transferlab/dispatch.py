@@ -6,6 +6,7 @@ import importlib
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from transferlab.models import predictor as predictors
 from transferlab.models.predictor import Classifier
 from transferlab.problem import Labelled, Problem, split_rows, view
 from transferlab.runs import RunFolder, environment
-from transferlab.training.engine import Run
+from transferlab.training.engine import Run, autocast
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +49,8 @@ def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, 
     write_json(folder.path / "data.json", provenance)
     log.info("data ready in %.1f s", time.perf_counter() - started)
 
-    engine = Run(config, folder, device, lambda predictor: evaluator(predictor))  # type: ignore[arg-type]
-    evaluator = Evaluator(truth, problem.classes, engine.autocast)
+    evaluator = Evaluator(truth, problem.classes, partial(autocast, device, config.device.precision))
+    engine = Run(config, folder, device, evaluator)
     features_before = _feature_panel(evaluator, Classifier(engine.net(problem)).eval())
     options = method.Config(**vars(config.method))
     predictor = method.fit(options, problem, engine).to(device).eval()
@@ -74,8 +75,9 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     device = torch.device(name)
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}.get(device.type, lambda: True)
-    require(there(), f"device.name={name}: there is none on this machine; use device=cpu")
+    counts = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    there = (device.index or 0) < counts.get(device.type, 1)
+    require(there, f"device.name={name}: there is none on this machine; use device=cpu")
     return device
 
 

@@ -29,9 +29,12 @@ def warn_once(message: str) -> None:
 class Settings(Protocol):
     """Where data may come from; see ``config.DataConfig``."""
 
-    root: str | None
-    edition: str
-    download: str
+    @property
+    def root(self) -> str | None: ...
+    @property
+    def edition(self) -> str: ...
+    @property
+    def download(self) -> str: ...
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +24,17 @@ PICKLES = ("mnist_m_data.pkl", "mnistm_data.pkl", "mnistm.pkl", "keras_mnistm.pk
 
 def find(settings: Settings, classes: tuple[str, ...]) -> Found:
     """The released set in one of its layouts. Raises :class:`UserError` where there is none."""
-    for root in roots(settings):
-        for folder in (root / name for name in FOLDERS):
-            if (folder / "mnist_m_train_labels.txt").is_file() and (folder / "mnist_m_test_labels.txt").is_file():
-                return _found(classes, lambda split, at=folder: _pictures(at, split))  # type: ignore[misc]
-            if (folder / "mnist_m_train.pt").is_file() and (folder / "mnist_m_test.pt").is_file():
-                return _found(classes, lambda split, at=folder: _tensors(at / f"mnist_m_{split}.pt"))  # type: ignore[misc]
-            for name in PICKLES:
-                if (folder / name).is_file():
-                    digits = mnist.find(mnist.Config(), settings)
-                    return _found(classes, lambda split, at=folder / name: _arrays(at, split, digits))  # type: ignore[misc]
+    for folder in (root / name for root in roots(settings) for name in FOLDERS):
+        if (folder / "mnist_m_train_labels.txt").is_file() and (folder / "mnist_m_test_labels.txt").is_file():
+            return _found(classes, partial(_pictures, folder))
+        if (folder / "mnist_m_train.pt").is_file() and (folder / "mnist_m_test.pt").is_file():
+            return _found(classes, partial(_tensors, folder))
+        for pickled in (folder / name for name in PICKLES if (folder / name).is_file()):
+            return _found(classes, partial(_arrays, pickled, mnist.find(mnist.Config(), settings)))
     raise UserError(
-        f"mnistm.build=released: not found; put mnist_m_train/, mnist_m_train_labels.txt and the same for test, "
-        f"or mnist_m_train.pt and mnist_m_test.pt, or {PICKLES[0]} into <data.root>/mnist_m or {cache_dir() / 'mnist_m'}"
+        "mnistm.build=released: not found; put mnist_m_train/, mnist_m_train_labels.txt and the same for test, "
+        f"or mnist_m_train.pt and mnist_m_test.pt, or {PICKLES[0]} "
+        f"into <data.root>/mnist_m or {cache_dir() / 'mnist_m'}"
     )
 
 
@@ -75,10 +74,11 @@ def _pictures(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, Path]:
     return np.stack(images), np.array(labels, np.int64), index
 
 
-def _tensors(path: Path) -> tuple[np.ndarray, np.ndarray, Path]:
+def _tensors(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, Path]:
     """A torch file of (images [N, 28, 28, 3] uint8, labels [N])."""
     import torch
 
+    path = folder / f"mnist_m_{split}.pt"
     try:
         images, labels = torch.load(path, weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
@@ -86,7 +86,7 @@ def _tensors(path: Path) -> tuple[np.ndarray, np.ndarray, Path]:
     return np.ascontiguousarray(images.numpy().transpose(0, 3, 1, 2)), labels.numpy().astype(np.int64), path
 
 
-def _arrays(path: Path, split: str, digits: Found) -> tuple[np.ndarray, np.ndarray, Path]:
+def _arrays(path: Path, digits: Found, split: str) -> tuple[np.ndarray, np.ndarray, Path]:
     """A pickle of {"train": uint8 [N, 28, 28, 3], "test": …}, in MNIST's order, whose labels it takes."""
     try:
         with path.open("rb") as file:
@@ -115,7 +115,7 @@ class _ArraysOnly(pickle.Unpickler):
         if (module, name) not in self.ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
         if name == "_reconstruct":
-            from numpy._core.multiarray import _reconstruct  # type: ignore[attr-defined]
+            from numpy._core.multiarray import _reconstruct
 
             return _reconstruct
         return super().find_class(module, name)

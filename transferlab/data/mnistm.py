@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -88,10 +89,11 @@ def blend(digits: np.ndarray, backgrounds: np.ndarray) -> np.ndarray:
     return np.maximum(digits, backgrounds) - np.minimum(digits, backgrounds)
 
 
-def cached(path: Path, count: int, make) -> np.ndarray:  # type: ignore[no-untyped-def]
-    """The array at ``path``, made and kept there if it is not whole. Safe where two processes start at once:
+def cached(path: Path, count: int, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """The array of ``count`` rows at ``path``, made and kept there if it is not whole.
 
-    each makes it, under a name of its own, and the last rename wins, with the same content.
+    Safe where two processes start at once: each makes it under a name of its own, and the last rename wins,
+    with the same content.
     """
     checksum = path.with_suffix(".sha256")
     try:

@@ -44,7 +44,8 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """uint8 [N, 1, 16, 16] and int64 [N] from lines "LABEL 1:v … 256:v" with v in [-1, 1], LABEL from 1."""
     try:
         lines = bz2.decompress(path.read_bytes()).decode("ascii").splitlines()
-        table = np.array([[float(cell.rpartition(":")[2]) for cell in line.split()] for line in lines])
+        cells = [[cell.rpartition(":")[2] for cell in line.split()] for line in lines]
+        table = np.array(cells, dtype=np.float32)
     except (OSError, EOFError, ValueError) as error:
         raise UserError(f"{path}: damaged or not USPS in LIBSVM's form ({error}); fetch it again") from None
     if table.ndim != 2 or table.shape[1] != 257:

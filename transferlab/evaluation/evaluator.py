@@ -5,7 +5,7 @@ What is measured on the way goes into metrics.csv under the run's eyes only; a m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -92,11 +92,12 @@ class Evaluator:
     @torch.no_grad()
     def outputs(self, predictor: Classifier, inputs: Tensor, domain: str) -> Outputs:
         """Answers for uint8 images [N, C, H, W]; features of the first :data:`SAMPLE` alone."""
-        features, scores = [], []
+        features: list[Tensor] = []
+        scores: list[Tensor] = []
         with self._autocast():
             for part in inputs.split(500):
                 f, s = predictor(part, domain)
-                if sum(map(len, features)) < SAMPLE:
+                if sum(len(part) for part in features) < SAMPLE:
                     features.append(f.float().cpu())
                 scores.append(s.float().cpu())
         return Outputs(torch.cat(features).numpy(), torch.cat(scores).numpy())
@@ -117,7 +118,7 @@ class Evaluator:
         return float((~says_target[0]).float().mean() + says_target[1].float().mean()) / 2
 
 
-def selections(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+def selections(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """From metrics.csv: the candidate that each validator would choose, and the oracle's, by name apart.
 
     The oracle looks at the target's test labels. It is here to show what selection loses, never to select.

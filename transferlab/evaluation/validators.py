@@ -121,6 +121,5 @@ def _entropies(p: np.ndarray) -> np.ndarray:
 
 
 VALIDATORS: dict[str, Callable[[Evidence], float]] = {
-    rule.__name__: rule  # type: ignore[attr-defined]
-    for rule in (source_accuracy, entropy, information_maximisation, bnm, class_ami, snd, dev)
+    rule.__name__: rule for rule in (source_accuracy, entropy, information_maximisation, bnm, class_ami, snd, dev)
 }

@@ -49,6 +49,8 @@ class Preprocess(nn.Module):
     without it, each image is brought to zero mean and unit variance.
     """
 
+    mean: Tensor | None
+
     def __init__(self, mean: Tensor | None):
         super().__init__()
         self.register_buffer("mean", None if mean is None else mean.view(1, 3, 1, 1))
@@ -82,7 +84,7 @@ class ConvNet(nn.Module):
         self.head = nn.Linear(self.hidden_size, classes)
         initialise(self, config)
         # Convolutions in channels-last order are a third faster on CPUs with wide vectors.
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def features(self, images: Tensor) -> Tensor:
         return self.extractor(self.preprocess(images))

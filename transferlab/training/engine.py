@@ -11,7 +11,6 @@ import json
 import logging
 import math
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,14 +19,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from transferlab.config import Config
 from transferlab.errors import UserError
 from transferlab.models.convnet import ConvNet, DomainCritic
 from transferlab.problem import Batch, Problem
 from transferlab.runs import RunFolder
-from transferlab.training import storage
+from transferlab.training import checkpoint, storage
+from transferlab.training.progress import Progress
 from transferlab.training.randomness import key
 from transferlab.training.schedules import annealed
 
@@ -39,6 +38,11 @@ Loss = Callable[[Batch, float], Losses]
 
 class Diverged(RuntimeError):
     """A loss is no longer a finite number."""
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """float32 as it is; bf16 for what bears it, weights and losses staying float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
 
 
 class Run:
@@ -53,7 +57,7 @@ class Run:
         config: Config,
         folder: RunFolder,
         device: torch.device,
-        evaluate: Callable[[nn.Module], Mapping[str, float]],
+        evaluate: Callable[[Any], Mapping[str, float]],
     ):
         self.config, self.folder, self.device = config, folder, device
         self._evaluate = evaluate
@@ -86,9 +90,7 @@ class Run:
 
     def autocast(self) -> torch.autocast:
         """The precision that the config asks for."""
-        return torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.config.device.precision == "bf16", cache_enabled=False
-        )
+        return autocast(self.device, self.config.device.precision)
 
     # Stages
 
@@ -204,18 +206,10 @@ class Run:
         state = json.loads(metadata["run"])
         self.rows, self.steps = state["rows"], state["steps"]
         self.seconds, self.images = state["seconds"], state["images"]
-        return tensors, {**state, "optimiser": json.loads(metadata.get("optimiser", "null"))}
+        return tensors, {**state, "optimiser": json.loads(metadata.get("optimiser", "{}"))}
 
     def _checkpoint(self, stage: str, step: int, modules: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        state = optimiser.state_dict()
-        tensors = {f"module/{name}": tensor for name, tensor in modules.state_dict().items()}
-        scalars: dict[str, dict[str, Any]] = {}
-        for index, entry in state["state"].items():
-            for name, value in entry.items():
-                if isinstance(value, Tensor):
-                    tensors[f"optimiser/{index}/{name}"] = value
-                else:
-                    scalars.setdefault(str(index), {})[name] = value
+        tensors, scalars = checkpoint.pack(modules, optimiser)
         last = self.folder.path / "checkpoints" / "last.safetensors"
         if last.exists():
             last.replace(last.with_name("previous.safetensors"))
@@ -236,22 +230,7 @@ class Run:
                 log.warning("%s; trying an older one", damaged)
                 continue
             tensors, state = self._restore(path)
-            modules.load_state_dict(
-                {k.removeprefix("module/"): v for k, v in tensors.items() if k.startswith("module/")}
-            )
-            entries: dict[int, dict[str, Any]] = {int(k): dict(v) for k, v in (state["optimiser"] or {}).items()}
-            for name_, tensor in tensors.items():
-                if name_.startswith("optimiser/"):
-                    _, index, field = name_.split("/", 2)
-                    entries.setdefault(int(index), {})[field] = tensor
-            parameters = optimiser.param_groups[0]["params"]
-            for index, entry in entries.items():
-                # Fused optimisers read memory in order: the state must lie as its parameter does.
-                for field, value in entry.items():
-                    if isinstance(value, Tensor) and value.shape == parameters[index].shape:
-                        entry[field] = torch.empty_like(parameters[index]).copy_(value)
-            groups = optimiser.state_dict()["param_groups"]
-            optimiser.load_state_dict({"state": entries, "param_groups": groups})
+            checkpoint.unpack(tensors, state["optimiser"], modules, optimiser)
             log.info("%s: continuing at step %d", stage, state["step"])
             return int(state["step"])
         return 0
@@ -301,32 +280,3 @@ class Run:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-class Progress:
-    """A bar where there is a terminal, a line now and then where there is none."""
-
-    def __init__(self, stage: str, steps: int, first: int):
-        self.stage, self.steps = stage, steps
-        self.bar = tqdm(total=steps, initial=first, desc=stage, unit="step") if sys.stderr.isatty() else None
-        self.started, self.first, self.next_line = time.monotonic(), first, 0.0
-
-    def update(self, step: int, row: Mapping[str, Any], images_per_second: float) -> None:
-        shown = {k.removeprefix("loss/"): v for k, v in row.items() if k.startswith("loss/")}
-        shown |= {k: row[k] for k in ("source_accuracy", "target_accuracy") if k in row}
-        text = "  ".join(f"{name} {value:.3f}" for name, value in shown.items())
-        if self.bar is not None:
-            self.bar.update(step - self.bar.n)
-            self.bar.set_postfix_str(f"{text}  {images_per_second:,.0f} images/s")
-            return
-        now = time.monotonic()
-        if now >= self.next_line or step == self.steps or "target_accuracy" in row:
-            left = (now - self.started) / max(step - self.first, 1) * (self.steps - step)
-            log.info(
-                "%s %d/%d  %s  %.0f images/s  %.0f s left", self.stage, step, self.steps, text, images_per_second, left
-            )
-            self.next_line = now + 10
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()

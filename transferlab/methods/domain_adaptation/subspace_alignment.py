@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from transferlab.config import LABELLED, UNLABELLED, Sees, require
 from transferlab.methods.domain_adaptation.source_only import label_loss
@@ -68,11 +68,10 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
     accuracies = {int(k.split("/")[0]): float(v) for k, v in aligned.items() if k.endswith("/accuracy")}
 
     def predictor(d: int) -> Classifier:
-        heads = [
-            linear({part: aligned[f"{d}/{domain}/{part}"] for part in ("weight", "bias")})
-            for domain in ("target", "source")
-        ]
-        return Classifier(net, *heads)
+        def head(domain: str) -> nn.Linear:
+            return linear({part: aligned[f"{d}/{domain}/{part}"] for part in ("weight", "bias")})
+
+        return Classifier(net, head=head("target"), source_head=head("source"))
 
     for d in sorted(accuracies):
         run.candidate(f"d={d}", predictor(d))

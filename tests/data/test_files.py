@@ -1,0 +1,159 @@
+"""Finding, downloading and refusing, without any network but this machine's own loopback."""
+
+import gzip
+import hashlib
+import http.server
+import threading
+import urllib.error
+
+import numpy as np
+import pytest
+
+from transferlab import data
+from transferlab.config import DataConfig
+from transferlab.data import _files, mnist
+from transferlab.data._files import Remote
+from transferlab.errors import UserError
+
+
+def idx(array):
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(int(n).to_bytes(4, "big") for n in array.shape)
+    return header + array.astype(np.uint8).tobytes()
+
+
+@pytest.fixture
+def small_mnist(tmp_path):
+    """A folder in MNIST's layout with 20 + 10 images."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "data" / "mnist"
+    folder.mkdir(parents=True)
+    for split, count in (("train", 20), ("test", 10)):
+        images, labels = mnist.SPLITS[split]
+        (folder / images).write_bytes(gzip.compress(idx(rng.integers(0, 256, (count, 28, 28)))))
+        (folder / labels).write_bytes(gzip.compress(idx(np.arange(count) % 10)))
+    return folder
+
+
+def find(name="mnist", root=None, **settings):
+    return data.find(name, data.config_class(name)(), DataConfig(root=str(root) if root else None, **settings))
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch, no_data):
+    """No machine answers."""
+
+    def refuse(url, timeout):
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(_files.urllib.request, "urlopen", refuse)
+    _files._unreachable.clear()
+
+
+def test_found_under_root_and_environment(small_mnist, monkeypatch):
+    assert find(root=small_mnist.parent).edition == "full"
+    monkeypatch.setenv("TRANSFERLAB_DATA", str(small_mnist))
+    found = find()
+    d = found.load("train")
+    assert found.edition == "full" and d.inputs.shape == (20, 1, 28, 28) and d.labels.dtype == np.int64
+    assert not d.inputs.flags.writeable
+    assert set(d.provenance["files"]) == set(mnist.SPLITS["train"])
+
+
+def test_torchvisions_layout_unpacked(small_mnist, tmp_path):
+    raw = tmp_path / "tv" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for path in small_mnist.iterdir():
+        (raw / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+    assert np.array_equal(find(root=tmp_path / "tv").load("test").labels, np.arange(10))
+
+
+def test_auto_takes_the_sample_offline_and_full_names_the_file():
+    assert find().edition == "sample"
+    for settings in ({"edition": "full"}, {"download": "true"}):
+        with pytest.raises(
+            UserError, match=r"^mnist: .*put train-images-idx3-ubyte.gz, .* into <data.root>/mnist"
+        ) as e:
+            find(**settings)
+        assert "\n" not in str(e.value)
+    with pytest.raises(UserError, match="no sample of svhn"):
+        find("svhn", edition="sample")
+
+
+def damage(path, kind):
+    content = path.read_bytes()
+    plain = gzip.decompress(content)
+    path.write_bytes({
+        "truncated": content[: len(content) // 2],
+        "no gzip": b"hello" * 100,
+        "magic": gzip.compress(b"\1\2\3\4" + plain[4:]),
+        "count": gzip.compress(plain[:-1]),
+        "empty": b"",
+    }[kind])  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["truncated", "no gzip", "magic", "count", "empty"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_damaged_file_is_named(small_mnist, kind, which):
+    path = small_mnist / mnist.SPLITS["train"][which]
+    damage(path, kind)
+    with pytest.raises(UserError, match=path.name) as error:
+        find(root=small_mnist.parent).load("train")
+    assert "\n" not in str(error.value)
+
+
+def test_labels_out_of_range_and_of_another_count(small_mnist):
+    path = small_mnist / mnist.SPLITS["train"][1]
+    path.write_bytes(gzip.compress(idx(np.full(20, 10))))
+    with pytest.raises(UserError, match="labels 10 to 10, allowed are 0 to 9"):
+        find(root=small_mnist.parent).load("train")
+    path.write_bytes(gzip.compress(idx(np.zeros(19))))
+    with pytest.raises(UserError, match="labels for 20 images"):
+        find(root=small_mnist.parent).load("train")
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """An address on this machine that serves one file."""
+    import urllib.request
+
+    monkeypatch.setattr(_files.urllib.request, "urlopen", real_urlopen)
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "file.bin").write_bytes(b"content" * 1000)
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(tmp_path / "www"))
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}/file.bin"
+        httpd.shutdown()
+    assert urllib.request is not None
+
+
+real_urlopen = _files.urllib.request.urlopen
+
+
+def test_a_download_is_whole_or_not_there(server):
+    right = hashlib.md5(b"content" * 1000).hexdigest()
+    path = _files.fetch("set", "file.bin", Remote(server, right))
+    assert path.read_bytes() == b"content" * 1000 and [p.name for p in path.parent.iterdir()] == ["file.bin"]
+    with pytest.raises(ValueError, match="MD5"):
+        _files.fetch("other", "file.bin", Remote(server, "0" * 32))
+    assert list((_files.cache_dir() / "other").iterdir()) == []
+
+
+def test_a_host_that_does_not_answer_is_asked_once(monkeypatch):
+    calls = []
+
+    def refuse(url, timeout):
+        calls.append(url)
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(_files.urllib.request, "urlopen", refuse)
+    for _ in range(3):
+        find()
+    assert len(calls) == 1

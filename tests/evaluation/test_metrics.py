@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix
+
+from transferlab.evaluation import metrics
+from transferlab.evaluation.distances import proxy_a_distance
+
+RNG = np.random.default_rng(0)
+SCORES, LABELS = RNG.normal(size=(200, 5)), RNG.integers(0, 5, 200)
+
+
+def test_against_scikit_learn():
+    predicted = SCORES.argmax(1)
+    assert np.array_equal(metrics.confusion(SCORES, LABELS, 5), confusion_matrix(LABELS, predicted))
+    assert metrics.mean_class_accuracy(SCORES, LABELS, 5) == pytest.approx(balanced_accuracy_score(LABELS, predicted))
+    assert metrics.accuracy(SCORES, LABELS) == (predicted == LABELS).mean()
+
+
+def test_a_class_without_samples_is_left_out():
+    scores = np.eye(3)[[0, 0, 1]]
+    per_class = metrics.per_class_accuracy(scores, np.array([0, 1, 1]), 3)
+    assert per_class[:2].tolist() == [1, 0.5] and np.isnan(per_class[2])
+    assert metrics.mean_class_accuracy(scores, np.array([0, 1, 1]), 3) == 0.75
+
+
+def test_proxy_a_distance_of_equal_and_of_separate_domains():
+    a, b = RNG.normal(size=(800, 5)), RNG.normal(size=(800, 5))
+    assert proxy_a_distance(a, b) < 0.25
+    assert proxy_a_distance(a, b + 20) == 2
+    assert 0.25 < proxy_a_distance(a, b + 0.5) < 1.5
+    assert proxy_a_distance(np.zeros((20, 2)), np.zeros((20, 2))) == 0
