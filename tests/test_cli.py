@@ -201,7 +201,7 @@ def test_a_sweep_survives_a_failing_job_and_repeats_only_what_is_missing(tmp_pat
     if launcher == "joblib":
         words.append("hydra.launcher.n_jobs=2")
     # The failing one: a learning rate that no net survives.
-    first = command(*words, "train.lr=0.01,1e30", cwd=tmp_path, **env)
+    first = command(*words, "train.lr=0.01,1e30", cwd=tmp_path, timeout=400, **env)
     assert first.returncode == 1, first.stderr
     sweep = tmp_path / "outputs" / "sweep"
     results = sorted(sweep.glob("*/results.json"))
@@ -211,7 +211,7 @@ def test_a_sweep_survives_a_failing_job_and_repeats_only_what_is_missing(tmp_pat
         assert [row["status"] for row in csv.DictReader(file)].count("failed") == 4
     times = [p.stat().st_mtime_ns for p in results]
 
-    second = command(*words, cwd=tmp_path, **env)
+    second = command(*words, cwd=tmp_path, timeout=400, **env)
     assert second.returncode == 0, second.stderr
     assert [p.stat().st_mtime_ns for p in results] == times
     assert second.stdout.count("2/2") == 2 and "±" in second.stdout
