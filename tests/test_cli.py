@@ -114,7 +114,7 @@ def test_resume_of_a_finished_run_answers_from_its_record(finished):
 @pytest.mark.parametrize("method", ["dann", "subspace_alignment"])
 def test_kill_nine_and_resume_equals_never_stopping(tmp_path, method):
     env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TRANSFERLAB_DATA": ""}
-    words = [*TINY, f"method={method}", "train.steps=400", "train.evaluations=2", "train.checkpoint_every=10"]
+    words = [*TINY, f"method={method}", "train.steps=150", "train.evaluations=2", "train.checkpoint_every=10"]
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
     process = subprocess.Popen(
@@ -142,7 +142,7 @@ def test_kill_nine_and_resume_equals_never_stopping(tmp_path, method):
     for folder in (whole, cut):
         with (folder / "metrics.csv").open() as file:
             timeless.append([{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)])
-    assert timeless[0] == timeless[1] and len(timeless[0]) > 100
+    assert timeless[0] == timeless[1] and len(timeless[0]) >= 75
     records = [json.loads((f / "results.json").read_text()) for f in (whole, cut)]
     for record in records:
         del record["seconds"], record["images_per_second"]

@@ -23,6 +23,8 @@ from transferlab.errors import UserError
 from transferlab.runs import FINISHED, RunFolder, new_folder, stored_config
 
 log = logging.getLogger("transferlab")
+log_file = logging.getLogger("transferlab.file")
+"""What is for run.log alone."""
 
 
 def main() -> NoReturn:
@@ -121,31 +123,27 @@ def execute(config: Config, folder: RunFolder, parallel: bool) -> None:
             log.info("%s: finished before", folder.path)
             return
         folder.set_status("running", fingerprint=fingerprint)
-        threads = config.device.threads or (1 if parallel else 0)
-        if parallel:
-            os.environ["OMP_NUM_THREADS"] = str(threads)
         _terminate_politely()
-        from transferlab import dispatch
+        try:
+            from transferlab import dispatch
 
-        results = dispatch.run(config, folder, threads, editions)
+            results = dispatch.run(config, folder, config.device.threads or int(parallel), editions)
+        except KeyboardInterrupt:
+            folder.set_status("interrupted", "asked to stop")
+            log.error("interrupted; continue with: transferlab resume=%s", folder.path)
+            raise
+        except Exception as error:
+            _full_error()
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            log_file.error(traceback.format_exc())
+            folder.set_status("failed", reason)
+            log.error("failed: %s; see %s", reason, folder.path / "run.log")
+            return
         folder.set_status(FINISHED)
         if not parallel:
             _report(folder, results)
-    except KeyboardInterrupt:
-        folder.set_status("interrupted", "asked to stop")
-        log.error("interrupted; continue with: transferlab resume=%s", folder.path)
-        raise
-    except Exception as error:
-        _full_error()
-        reason = (
-            f"{type(error).__name__}: {' '.join(str(error).split())}"
-            if not isinstance(error, UserError)
-            else str(error)
-        )
-        logging.getLogger("transferlab.file").error(traceback.format_exc())
-        if not (isinstance(error, UserError) and folder.status.get("fingerprint") != fingerprint):
-            folder.set_status("failed", reason)
-        log.error("failed: %s; see %s", reason, folder.path / "run.log")
+    except UserError as refused:  # the folder is another's: nothing in it may change
+        log.error("%s", refused)
     finally:
         folder.release()
         _stop_logging(handlers)
@@ -179,7 +177,7 @@ def _start_logging(folder: RunFolder, parallel: bool) -> list[logging.Handler]:
     folder.path.mkdir(parents=True, exist_ok=True)
     screen = logging.StreamHandler(sys.stderr)
     screen.setFormatter(logging.Formatter(f"{folder.path.name}: %(message)s" if parallel else "%(message)s"))
-    screen.addFilter(lambda record: record.name != "transferlab.file")
+    screen.addFilter(lambda record: record.name != log_file.name)
     file = logging.FileHandler(folder.path / "run.log")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.INFO)

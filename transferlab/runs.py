@@ -145,9 +145,11 @@ def _processor() -> str:
 
 def _git_revision() -> str | None:
     """The revision of the checkout that this code lies in, '+' added where it has changes."""
-    git = ["git", "-C", str(Path(__file__).parent)]
+    checkout = Path(__file__).parents[1]
+    if not (checkout / ".git").exists():  # installed, perhaps inside somebody else's repository
+        return None
+    git = ["git", "-C", str(checkout), "describe", "--always", "--dirty=+"]
     try:
-        top = subprocess.run([*git, "describe", "--always", "--dirty=+"], capture_output=True, text=True, timeout=5)
+        return subprocess.run(git, capture_output=True, text=True, timeout=5).stdout.strip() or None
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return top.stdout.strip() or None

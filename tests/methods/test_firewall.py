@@ -15,6 +15,14 @@ from transferlab.training import storage
 METHODS = sorted(method_files())
 
 
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    """Pictures take most of a tiny run's time and are tested elsewhere."""
+    from transferlab import dispatch
+
+    monkeypatch.setattr(dispatch, "_draw", lambda *arguments: None)
+
+
 def tiny(method, **train):
     return from_plain({
         "method": {"name": method}, "source": {"name": "mnist"}, "target": {"name": "usps"},

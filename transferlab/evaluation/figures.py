@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from transferlab.files import write_bytes
 
@@ -55,6 +56,7 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         for border in borders:
             axes.axvline(border, color="0.7", lw=0.8)
         axes.grid(alpha=0.25)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.spines[["top", "right"]].set_visible(False)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=8)
