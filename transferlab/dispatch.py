@@ -59,8 +59,8 @@ def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, 
     results = {
         "method": config.names["method"], "source": config.names["source"], "target": config.names["target"],
         "seed": config.seed, "edition": _edition(editions), "status": "finished", "steps": engine.steps,
-        "seconds": round(engine.seconds, 2),
-        "images_per_second": round(engine.images / max(engine.seconds, 1e-9), 1),
+        "seconds": round(engine.watch.seconds, 2),
+        "images_per_second": round(engine.images / max(engine.watch.seconds, 1e-9), 1),
         **record, **selections(engine.rows),
     }  # fmt: skip
     predictors.save(folder.path / "checkpoints" / "predictor.safetensors", predictor, config.model, problem.classes)

@@ -44,6 +44,9 @@ class Batch:
     source: View | None
     target: View | None
 
+    def __len__(self) -> int:
+        return sum(len(view.inputs) for view in (self.source, self.target) if view is not None)
+
     @property
     def inputs(self) -> Tensor:
         """Source images, then target images, uint8 [B_s + B_t, C, H, W]; grey is replicated where needed."""

@@ -45,6 +45,37 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
 
 
+class Stopwatch:
+    """Seconds spent on the method's own work: training and closed forms, without evaluation."""
+
+    def __init__(self) -> None:
+        self._total = 0.0
+        self._since: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        return self._total + (time.perf_counter() - self._since if self._since is not None else 0.0)
+
+    @seconds.setter
+    def seconds(self, total: float) -> None:
+        self._total = total
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        self._since = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._total, self._since = self.seconds, None
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        was_running = self._since is not None
+        self._total, self._since = self.seconds, None
+        yield
+        self._since = time.perf_counter() if was_running else None
+
+
 class Run:
     """What the engine does for one run of one method.
 
@@ -62,7 +93,7 @@ class Run:
         self.config, self.folder, self.device = config, folder, device
         self._evaluate = evaluate
         self.rows: list[dict[str, Any]] = []
-        self.seconds = 0.0
+        self.watch = Stopwatch()
         self.images = 0
         self.steps = 0
         self.stages: dict[str, str] = {}
@@ -121,62 +152,68 @@ class Run:
         evaluate_at = {round(train.steps * (i + 1) / train.evaluations) for i in range(train.evaluations)}
         bar = Progress(stage, train.steps, step)
         both.train()
-        clock, images = time.perf_counter(), 0
-        with self._stoppable():
+        with self._stoppable(), self.watch.running():
             while step < train.steps:
-                progress = step / train.steps
-                for group in optimiser.param_groups:
-                    group["lr"] = train.lr * (annealed(progress) if train.schedule == "anneal" else 1.0)
-                torch.manual_seed(key(self.config.seed, stage, step))
-                batch = batches(stage, step)
-                with self.autocast():
-                    losses = loss(batch, progress)
-                minimised = [value for value in losses.values() if value.requires_grad]
-                torch.stack(minimised).sum().backward()
-                optimiser.step()
-                optimiser.zero_grad()
+                losses = self._step(stage, step, optimiser, loss, batches)
                 step += 1
-                images += sum(len(view.inputs) for view in (batch.source, batch.target) if view is not None)
-
-                due = step in evaluate_at and predictor is not None
-                if step % train.log_every == 0 or step == train.steps or due or self._stop:
-                    values = {name: value.item() for name, value in losses.items()}
-                    clock, images = self._count(clock, images)
-                    row: dict[str, Any] = {"stage": stage, "step": step, "seconds": round(self.seconds, 3)}
-                    row |= {f"loss/{name}": value for name, value in values.items()}
-                    bad = [name for name, value in values.items() if not math.isfinite(value)]
-                    if bad:
-                        raise Diverged(f"loss {bad[0]} is {values[bad[0]]} at step {step}; try a smaller train.lr")
+                due = predictor is not None and step in evaluate_at
+                if due or step % train.log_every == 0 or step == train.steps:
+                    row = self._row(stage, step, losses)
                     if due:
                         assert predictor is not None
                         row |= self._measure(predictor)
                         both.train()
-                    if step % train.log_every == 0 or step == train.steps or due:
-                        self.rows.append(row)
-                    bar.update(step, row, self.images / max(self.seconds, 1e-9))
-                    clock = time.perf_counter()
-                if step % train.checkpoint_every == 0 or self._stop:
-                    clock, images = self._count(clock, images)
-                    if step < train.steps:
-                        self._checkpoint(stage, step, both, optimiser)
+                    self.rows.append(row)
+                    bar.update(step, row, self.images / self.watch.seconds)
+                if step < train.steps and (self._stop or step % train.checkpoint_every == 0):
+                    self._checkpoint(stage, step, both, optimiser)
                     if self._stop:
                         raise KeyboardInterrupt
-                    clock = time.perf_counter()
         bar.close()
         both.eval()
         self.steps += step
         self._checkpoint(stage, step, both, optimiser)
         self._finish(stage, both.state_dict())
 
+    def _step(
+        self,
+        stage: str,
+        step: int,
+        optimiser: torch.optim.Optimizer,
+        loss: Loss,
+        batches: Callable[[str, int], Batch],
+    ) -> Losses:
+        """One optimiser step, a function of (seed, stage, step) and the weights."""
+        train = self.config.train
+        progress = step / train.steps
+        for group in optimiser.param_groups:
+            group["lr"] = train.lr * (annealed(progress) if train.schedule == "anneal" else 1.0)
+        torch.manual_seed(key(self.config.seed, stage, step))
+        batch = batches(stage, step)
+        with self.autocast():
+            losses = loss(batch, progress)
+        torch.stack([value for value in losses.values() if value.requires_grad]).sum().backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        self.images += len(batch)
+        return losses
+
+    def _row(self, stage: str, step: int, losses: Losses) -> dict[str, Any]:
+        """A row of metrics.csv. Reading the losses waits for the device, so it is done at log points alone."""
+        values = {name: value.item() for name, value in losses.items()}
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise Diverged(f"loss {name} is {value} at step {step}; try a smaller train.lr")
+        row = {"stage": stage, "step": step, "seconds": round(self.watch.seconds, 3)}
+        return row | {f"loss/{name}": value for name, value in values.items()}
+
     def once(self, stage: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors that ``compute`` returns, computed once in the life of the run."""
         finished = self._stage_file(stage)
         if finished.exists():
             return {name: tensor.to(self.device) for name, tensor in self._restore(finished)[0].items()}
-        clock = time.perf_counter()
-        with self.seeded(stage):
+        with self.seeded(stage), self.watch.running():
             tensors = compute()
-        self.seconds += time.perf_counter() - clock
         self._finish(stage, tensors)
         return tensors
 
@@ -185,7 +222,7 @@ class Run:
         if any(row["stage"] == name for row in self.rows):
             return
         self.rows.append(
-            {"stage": name, "step": self.steps, "seconds": round(self.seconds, 3), **self._measure(predictor)}
+            {"stage": name, "step": self.steps, "seconds": round(self.watch.seconds, 3), **self._measure(predictor)}
         )
 
     # Durability
@@ -195,7 +232,7 @@ class Run:
 
     def _state(self, stage: str, step: int) -> dict[str, str]:
         state = {
-            "stage": stage, "step": step, "steps": self.steps, "seconds": self.seconds, "images": self.images,
+            "stage": stage, "step": step, "steps": self.steps, "seconds": self.watch.seconds, "images": self.images,
             "rows": self.rows,
         }  # fmt: skip
         return {"run": json.dumps(state)}
@@ -205,7 +242,7 @@ class Run:
         tensors, metadata = storage.read(path)
         state = json.loads(metadata["run"])
         self.rows, self.steps = state["rows"], state["steps"]
-        self.seconds, self.images = state["seconds"], state["images"]
+        self.watch.seconds, self.images = state["seconds"], state["images"]
         return tensors, {**state, "optimiser": json.loads(metadata.get("optimiser", "{}"))}
 
     def _checkpoint(self, stage: str, step: int, modules: nn.Module, optimiser: torch.optim.Optimizer) -> None:
@@ -243,17 +280,10 @@ class Run:
 
     def _measure(self, predictor: nn.Module) -> dict[str, float]:
         was_training = predictor.training
-        with self.seeded("evaluation"):
+        with self.seeded("evaluation"), self.watch.paused():
             values = dict(self._evaluate(predictor.eval()))
         predictor.train(was_training)
         return values
-
-    def _count(self, clock: float, images: int) -> tuple[float, int]:
-        """Add the time since ``clock`` and the images since then to the run's totals."""
-        now = time.perf_counter()
-        self.seconds += now - clock
-        self.images += images
-        return now, 0
 
     def _optimiser(self, modules: nn.Module) -> torch.optim.Optimizer:
         train = self.config.train
