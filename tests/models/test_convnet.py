@@ -8,7 +8,9 @@ from transferlab.models.convnet import ConvNet, DomainCritic, Preprocess
 from transferlab.models.predictor import Classifier
 
 
-@pytest.mark.parametrize(("name", "size", "features"), [("ganin_mnist", 28, 768), ("ganin_mnist", 32, 1200)])
+@pytest.mark.parametrize(
+    ("name", "size", "features"), [("ganin_mnist", 28, 768), ("ganin_mnist", 32, 1200), ("ganin_gtsrb", 40, 6400)]
+)
 def test_published_feature_counts(name, size, features):
     assert ConvNet(ModelConfig(name, size), 10, torch.zeros(3)).feature_size == features
 
