@@ -1,6 +1,6 @@
 """Speed of DANN on the MNIST network: the engine against a bare step and against skada, in one run.
 
-    python -m benchmarks [--threads 1] [--repeats 5] [--steps 60] [--precision float32]
+    python -m benchmarks [--threads 1] [--repeats 5] [--steps 300] [--precision float32]
 
 Each repeat times every contender in turn, so that a drift of the machine meets them all; medians are compared.
   bare    forward, backward and optimiser step on one batch that is in memory already: nothing else
@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--precision", choices=["float32", "bf16"], default="float32")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -102,5 +102,6 @@ def align(source: Tensor, target: Tensor, d: int) -> dict[str, Tensor]:
 
 def principal_directions(centred: Tensor, d: int) -> Tensor:
     """The d leading eigenvectors of the covariance of float32 [N, D], as columns: [D, d]."""
-    _, vectors = torch.linalg.eigh((centred.T @ centred).double())
-    return vectors.flip(1)[:, :d].to(centred.dtype)
+    # In float64, which not every accelerator has.
+    _, vectors = torch.linalg.eigh((centred.T @ centred).cpu().double())
+    return vectors.flip(1)[:, :d].to(centred)
