@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from tests.conftest import real_data
 from transferlab import data
 from transferlab.config import DataConfig
-from transferlab.data import _released_mnistm, _samples, folder, mnistm, svhn, usps
+from transferlab.data import _released_mnistm, _samples, folder, mnist, mnistm, svhn, usps
 from transferlab.data._photographs import packaged, patches
 from transferlab.errors import UserError
 
@@ -268,3 +269,122 @@ def test_usps_that_is_not(tmp_path):
         path.write_bytes(content)
         with pytest.raises(UserError, match="usps.bz2"):
             usps.read(path)
+
+
+def test_the_random_numbers_of_the_patches_are_pinned():
+    """MNIST-M is a function of its ingredients; NumPy promises its bit generators' streams, not these draws."""
+    photograph = np.arange(40 * 50 * 3, dtype=np.uint32).reshape(40, 50, 3).astype(np.uint8)
+    cut = patches([photograph, photograph[::-1]], 100, 28, np.random.default_rng([0, False]))
+    assert hashlib.sha256(cut.tobytes()).hexdigest()[:16] == "8906899952f6256b"
+
+
+def test_released_pickle_of_tensorflows_reader_is_in_mnists_order(tmp_path, no_data):
+    import pickle
+
+    place = (np.arange(10_000) % 251).astype(np.uint8)
+    images = np.broadcast_to(place[:, None, None, None], (10_000, 28, 28, 3)).copy()
+    # TensorFlow's read_data_sets: validation is the first images, train the rest.
+    arrays = {"train": images[1000:], "valid": images[:1000], "test": images[:2000]}
+    for protocol in (2, 5):
+        (tmp_path / "mnistm_data.pkl").write_bytes(pickle.dumps(arrays, protocol=protocol))
+        assert np.array_equal(released(tmp_path).load("train").inputs[:, 0, 0, 0], place)
+
+
+def test_damaged_released_files_are_named(tmp_path, no_data):
+    import torch
+
+    for split in ("train", "test"):
+        torch.save(([1], [2]), tmp_path / f"mnist_m_{split}.pt")
+    with pytest.raises(UserError, match=r"mnist_m_train\.pt: not a torch file"):
+        released(tmp_path).load("train")
+    (tmp_path / "mnist_m").mkdir()
+    for split in ("train", "test"):
+        (tmp_path / "mnist_m" / f"mnist_m_{split}_labels.txt").write_text("")
+    with pytest.raises(UserError, match="names no pictures"):
+        released(tmp_path).load("train")
+
+
+def test_mnistm_refuses_or_names_what_is_not_the_edition_asked_for(no_data, small_full_mnist):
+    with pytest.raises(UserError, match="data.edition=full: BSDS500 not found"):
+        data.find("mnistm", mnistm.Config(), DataConfig(root=small_full_mnist, edition="full", download="false"))
+    with pytest.raises(UserError, match="must not be negative"):
+        mnistm.Config(seed=-1)
+    pictures(Path(small_full_mnist) / "BSDS500" / "data" / "images", ["train", "val"], suffix="jpg")
+    settings = DataConfig(root=small_full_mnist, edition="sample")
+    assert data.find("mnistm", mnistm.Config(photographs="bsds500"), settings).edition == "sample-bsds500"
+    assert data.find("mnistm", mnistm.Config(), settings).edition == "sample"
+
+
+@pytest.fixture
+def small_full_mnist(tmp_path):
+    """A data root in which MNIST's files exist; find() does not open them."""
+    (tmp_path / "mnist").mkdir()
+    for name in mnist.FILES:
+        (tmp_path / "mnist" / name).write_bytes(b"")
+    return str(tmp_path)
+
+
+def test_finding_mnistm_imports_nothing_slow():
+    code = (
+        "import sys; from transferlab import data; from transferlab.config import DataConfig\n"
+        "data.find('mnistm', data.config_class('mnistm')(), DataConfig(edition='sample'))\n"
+        "assert not {'torch', 'sklearn', 'scipy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_cache_that_cannot_be_kept_leaves_nothing(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(mnistm.os, "fsync", full)
+    assert np.array_equal(mnistm.cached(tmp_path / "x.npy", 5, lambda: np.arange(5)), np.arange(5))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_takes_what_real_folders_hold(tmp_path):
+    for part, count in (("train", 2), ("test", 1)):
+        pictures(tmp_path / "divided" / part, ["a", "b"], count)
+    found = folder_find(tmp_path / "divided")
+    assert (len(found.load("train")), len(found.load("test"))) == (4, 2)
+    pictures(tmp_path / "odd", ["train", "bus"], 4)  # a class that happens to be called train
+    (tmp_path / "odd" / "bus" / "._0.png").write_bytes(b"the Finder's")
+    (tmp_path / "odd" / "bus" / "x.png").mkdir()
+    assert folder_find(tmp_path / "odd").classes == ("bus", "train")
+    pictures(tmp_path / "half" / "train", ["a", "b"])
+    pictures(tmp_path / "half" / "val", ["a", "b"])
+    with pytest.raises(UserError, match="both train/ and test/ are needed"):
+        folder_find(tmp_path / "half")
+
+
+def test_sixteen_bit_and_turned_pictures(tmp_path):
+    Image.fromarray(np.full((20, 20), 0x4321, np.uint16)).save(tmp_path / "deep.png")
+    assert (folder._read(tmp_path / "deep.png", 16) == 0x43).all()
+    turned = Image.new("RGB", (20, 20))
+    turned.paste((255, 255, 255), (0, 0, 20, 10))
+    exif = turned.getexif()
+    exif[0x112] = 3  # upside down
+    turned.save(tmp_path / "turned.png", exif=exif)
+    assert folder._read(tmp_path / "turned.png", 20)[0, 15, 5] == 255
+
+
+def test_a_folder_called_as_another_set_is_not_taken(tmp_path, no_data):
+    """Fashion-MNIST's files have MNIST's names: the wrong one must not be read without a word."""
+    (tmp_path / "fashion-mnist").mkdir()
+    for name in mnist.FILES:
+        (tmp_path / "fashion-mnist" / name).write_bytes(b"")
+    settings = DataConfig(root=str(tmp_path / "fashion-mnist"), download="false")
+    assert data.find("mnist", mnist.Config(), settings).edition == "sample"
+    found = data.find("fashion_mnist", data.config_class("fashion_mnist")(), settings)
+    assert found.edition == "full"
+
+
+def test_svhn_and_usps_without_numbers(tmp_path):
+    import bz2
+
+    mat(tmp_path / "x.mat", np.zeros((32, 32, 3, 0), np.uint8), np.zeros((0, 1), np.uint8))
+    with pytest.raises(UserError, match=r"x\.mat"):
+        svhn.read(tmp_path / "x.mat")
+    (tmp_path / "usps.bz2").write_bytes(bz2.compress(b"1 " + b" ".join(b"%d:nan" % i for i in range(1, 257))))
+    with pytest.raises(UserError, match="values -1 to 1"):
+        usps.read(tmp_path / "usps.bz2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import logging
 import os
 import urllib.request
@@ -72,15 +73,16 @@ def files_or_sample(
 ) -> dict[str, Path] | None:
     """Paths of all ``files``, found or downloaded; None where the packaged sample is to be used.
 
-    folders: where under each root, "." for the root itself. Raises :class:`UserError` where neither is possible.
+    folders: where under each root, "." for the root itself; a root that has one of these names is the folder.
+    Raises :class:`UserError` where neither is possible.
     """
     if settings.edition == "sample":
         if sample:
             return None
         raise UserError(f"data.edition=sample: the package has no sample of {name}; use data.edition=full")
     for root in roots(settings):
-        for folder in folders:
-            paths = {file: _plain_or_packed(root / folder, file) for file in files}
+        for folder in _candidates(root, folders):
+            paths = {file: _plain_or_packed(folder, file) for file in files}
             if all(path.is_file() for path in paths.values()):
                 return paths
     problem = "data.download=false"
@@ -95,6 +97,13 @@ def files_or_sample(
         warn_once(f"{name}: taking the packaged sample; for the full set {_where(folders, files)}")
         return None
     raise UserError(f"{name}: not found and not downloaded ({problem}); {_where(folders, files)}")
+
+
+def _candidates(root: Path, folders: Sequence[str]) -> list[Path]:
+    # Several sets call their files as MNIST does, so a root is searched itself only if it is called as the set.
+    itself = f"/{root.resolve().as_posix().lower()}"
+    named = any(itself.endswith(f"/{folder.lower()}") for folder in folders)
+    return [*(root / folder for folder in folders), *([root] if named else [])]
 
 
 def _where(folders: Sequence[str], files: Mapping[str, object]) -> str:
@@ -137,6 +146,9 @@ def fetch(name: str, file: str, remote: Remote | None) -> Path:
         if digest.hexdigest() != remote.md5:
             raise ValueError(f"{remote.url}: MD5 {digest.hexdigest()} instead of {remote.md5}")
         partial.replace(path)
+    except http.client.HTTPException as error:
+        _unreachable.add(host)
+        raise OSError(f"{host}: {type(error).__name__} {error}") from None
     except OSError:
         _unreachable.add(host)
         raise

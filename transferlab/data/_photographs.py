@@ -50,10 +50,14 @@ def bsds500(settings: Settings) -> Photographs | None:
 
 def packaged() -> Photographs:
     """Two photographs of scikit-learn and one of matplotlib: their left two thirds train, the right third tests."""
-    import matplotlib
-    import sklearn.datasets
+    import importlib.util
 
-    images = Path(sklearn.datasets.__file__).parent / "images"
+    import matplotlib
+
+    # scikit-learn takes a second to import, and this comes before any run: its folder is enough.
+    spec = importlib.util.find_spec("sklearn")
+    assert spec is not None and spec.origin is not None
+    images = Path(spec.origin).parent / "datasets" / "images"
     portrait = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
     paths = (images / "china.jpg", images / "flower.jpg", portrait)
     return Photographs("packaged", {"train": paths, "test": paths}, {"train": "left two thirds", "test": "right third"})

@@ -71,6 +71,8 @@ def _pictures(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, Path]:
         rim = (pixels.shape[0] - 28) // 2
         images.append(pixels[rim : rim + 28, rim : rim + 28].transpose(2, 0, 1))
         labels.append(int(label))
+    if len({pixels.shape for pixels in images}) != 1:
+        raise UserError(f"{index}: names no pictures, or pictures of several sizes")
     return np.stack(images), np.array(labels, np.int64), index
 
 
@@ -81,41 +83,53 @@ def _tensors(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, Path]:
     path = folder / f"mnist_m_{split}.pt"
     try:
         images, labels = torch.load(path, weights_only=True)
+        return np.ascontiguousarray(images.numpy().transpose(0, 3, 1, 2)), labels.numpy().astype(np.int64), path
     except Exception as error:  # torch raises many kinds for a damaged file
         raise UserError(f"{path}: not a torch file of two tensors ({type(error).__name__})") from None
-    return np.ascontiguousarray(images.numpy().transpose(0, 3, 1, 2)), labels.numpy().astype(np.int64), path
 
 
 def _arrays(path: Path, digits: Found, split: str) -> tuple[np.ndarray, np.ndarray, Path]:
-    """A pickle of {"train": uint8 [N, 28, 28, 3], "test": …}, in MNIST's order, whose labels it takes."""
+    """A pickle of {"train": uint8 [N, 28, 28, 3], "test": …}, in MNIST's order, whose labels it takes.
+
+    Where there is also "valid", it is MNIST's FIRST images: TensorFlow's reader, with which such files were
+    made, cuts them off the front of the training set.
+    """
+    labels = digits.load(split).labels
+    assert labels is not None
     try:
         with path.open("rb") as file:
             content = _ArraysOnly(file, encoding="latin1").load()
-        parts = [content[key] for key in ((split, "valid") if split == "train" and "valid" in content else (split,))]
-        images = np.concatenate(parts)
+        images = content[split]
+        if split == "train" and "valid" in content and len(images) < len(labels):
+            images = np.concatenate([content["valid"], images])
+        images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
     except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: not a pickle of arrays named train and test ({error})") from None
-    labels = digits.load(split).labels
-    assert labels is not None
     if len(labels) != len(images):
         raise UserError(f"{path}: {len(images)} {split} images, MNIST ({digits.edition}) has {len(labels)} labels")
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels, path
+    return images, labels, path
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """How pickles of before protocol 3 write bytes."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for the encoding {encoding}")
+    return text.encode(encoding)
 
 
 class _ArraysOnly(pickle.Unpickler):
     """Rebuilds NumPy arrays and refuses every other class or function."""
 
-    ALLOWED = frozenset({
-        ("numpy", "ndarray"), ("numpy", "dtype"),
-        ("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"),
-        ("_codecs", "encode"),
-    })  # fmt: skip
-
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.ALLOWED:
+        # What NumPy itself would name, under its modules' names before and since NumPy 2.
+        allowed: dict[tuple[str, str], Any] = {
+            ("numpy", "ndarray"): np.ndarray,
+            ("numpy", "dtype"): np.dtype,
+            ("numpy.multiarray", "_reconstruct"): np.empty(1).__reduce_ex__(2)[0],
+            ("numpy.numeric", "_frombuffer"): np.empty(1).__reduce_ex__(5)[0],
+            ("_codecs", "encode"): _latin1,
+        }
+        plain = module.replace("numpy._core.", "numpy.").replace("numpy.core.", "numpy.")
+        if (plain, name) not in allowed:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        if name == "_reconstruct":
-            from numpy._core.multiarray import _reconstruct
-
-            return _reconstruct
-        return super().find_class(module, name)
+        return allowed[plain, name]

@@ -36,10 +36,13 @@ def find(options: Config, settings: Settings) -> Found:
     require(options.root != "", "folder: say which folder, with source.root=… or target.root=…")
     root = Path(options.root).expanduser()
     require(root.is_dir(), f"{root}: no such folder")
-    divided = (root / "train").is_dir() and (root / "test").is_dir()
-    classes = _classes(root / "train" if divided else root)
+    # A class may be called train, but then its folder has no sub-folders.
+    parts = [part for part in ("train", "test") if (root / part).is_dir() and _subfolders(root / part)]
+    divided = len(parts) == 2
+    require(len(parts) != 1, f"{root}: has {''.join(parts)}/ with classes in it; both train/ and test/ are needed")
+    classes = _classes(root / "train", 1) if divided else _classes(root, 2)
     if divided:
-        others = _classes(root / "test")
+        others = _classes(root / "test", 1)
         missing = sorted(set(classes) ^ set(others))
         require(not missing, f"{root}: class {', '.join(missing)} is in only one of train/ and test/")
 
@@ -57,17 +60,23 @@ def find(options: Config, settings: Settings) -> Found:
     return Found("folder", "full", classes, (3, options.size, options.size), load)
 
 
-def _classes(folder: Path) -> tuple[str, ...]:
-    names = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
+def _subfolders(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
+
+
+def _classes(folder: Path, images: int) -> tuple[str, ...]:
+    """The classes in ``folder``, each with at least so many images."""
+    names = _subfolders(folder)
     require(len(names) >= 2, f"{folder}: needs a sub-folder for each of at least 2 classes, has {len(names)}")
     for name in names:
         count = len(_images(folder / name))
-        require(count >= 2, f"{folder / name}: needs at least 2 images, has {count}")
+        require(count >= images, f"{folder / name}: needs at least {images} images, has {count}")
     return names
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    paths = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    return sorted(p for p in paths if p.is_file())
 
 
 def _part(files: list[Path], split: str, options: Config, label: int) -> list[Path]:
@@ -84,7 +93,10 @@ def _read(path: Path, size: int) -> np.ndarray:
 
     try:
         with Image.open(path) as image:
-            fitted = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I;16"):  # Pillow would clip it: all but the darkest 256 levels white
+                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+            fitted = ImageOps.fit(upright.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
             return np.asarray(fitted).transpose(2, 0, 1)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: not a readable image ({error})") from None

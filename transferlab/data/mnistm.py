@@ -6,9 +6,11 @@ the seed and :data:`VERSION`; or read as released, where the user has it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +18,10 @@ from typing import Literal
 
 import numpy as np
 
+from transferlab.config import require
 from transferlab.data import _released_mnistm as released
 from transferlab.data import mnist
-from transferlab.data._files import Found, Settings, cache_dir, warn_once
+from transferlab.data._files import Found, Settings, cache_dir, sha256, warn_once
 from transferlab.data._photographs import Photographs, bsds500, packaged, patches
 from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
@@ -38,6 +41,9 @@ class Config:
     seed: int = 0
     """Seed of the patches; the same for all runs that are to be compared."""
 
+    def __post_init__(self) -> None:
+        require(self.seed >= 0, f"mnistm.seed={self.seed}: must not be negative")
+
 
 def find(options: Config, settings: Settings) -> Found:
     if options.build == "released":
@@ -47,6 +53,8 @@ def find(options: Config, settings: Settings) -> Found:
     edition = digits.edition
     if edition == "full" and photographs.name == "packaged":
         edition = "full-packaged-photographs"
+    if edition == "sample" and photographs.name == "bsds500":
+        edition = "sample-bsds500"
 
     def load(split: str) -> Dataset:
         source = digits.load(split)
@@ -74,10 +82,11 @@ def _photographs(options: Config, settings: Settings, edition: str) -> Photograp
     if options.photographs == "packaged" or (edition == "sample" and options.photographs == "auto"):
         return packaged()
     found = bsds500(settings)
-    if found is None and options.photographs == "bsds500":
+    if found is None and (options.photographs == "bsds500" or settings.edition == "full"):
+        asked = "mnistm.photographs=bsds500" if options.photographs == "bsds500" else "mnistm: data.edition=full"
         raise UserError(
-            f"mnistm.photographs=bsds500: not found; put BSDS500/data/images/train and test "
-            f"under <data.root> or {cache_dir()}, or choose packaged"
+            f"{asked}: BSDS500 not found; put BSDS500/data/images/train and test "
+            f"under <data.root> or {cache_dir()}, or choose photographs=packaged"
         )
     if found is None:
         warn_once("mnistm: BSDS500 is not at hand, patches come from the three packaged photographs")
@@ -97,26 +106,26 @@ def cached(path: Path, count: int, make: Callable[[], np.ndarray]) -> np.ndarray
     """
     checksum = path.with_suffix(".sha256")
     try:
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() == checksum.read_text():
-            del content
+        if sha256(path).encode() == checksum.read_bytes():
             return np.load(path, mmap_mode="r")
         log.warning("%s: damaged, making it again", path)
     except OSError:
         pass
     images = make()
     assert len(images) == count
+    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.stem}.{os.getpid()}.part")
         with partial.open("wb") as file:
             np.save(file, images)
             file.flush()
             os.fsync(file.fileno())
-        digest = hashlib.sha256(partial.read_bytes()).hexdigest()
+        digest = sha256(partial)
         partial.replace(path)
         partial.write_text(digest)
         partial.replace(checksum)
     except OSError as error:
         log.warning("%s: cannot keep it (%s)", path, error)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     return images

@@ -47,7 +47,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(
             f"{path}: damaged or not SVHN's .mat ({type(error).__name__}: {error}); fetch it again"
         ) from None
-    if x.ndim != 4 or x.shape[:3] != (32, 32, 3) or x.shape[3] != len(y) or x.dtype != np.uint8:
+    if x.ndim != 4 or x.shape[:3] != (32, 32, 3) or x.shape[3] != len(y) or not len(y) or x.dtype != np.uint8:
         raise UserError(f"{path}: X is {x.dtype} {x.shape} for {len(y)} labels instead of uint8 (32, 32, 3, N)")
     if y.min() < 1 or y.max() > 10:
         raise UserError(f"{path}: labels {y.min()} to {y.max()}, allowed are 1 to 10")

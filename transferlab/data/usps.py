@@ -51,7 +51,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if table.ndim != 2 or table.shape[1] != 257:
         raise UserError(f"{path}: holds a table of shape {table.shape} instead of (N, 257)")
     labels = table[:, 0].astype(np.int64) - 1
-    if labels.min() < 0 or labels.max() > 9 or np.abs(table[:, 1:]).max() > 1:
+    if labels.min() < 0 or labels.max() > 9 or not np.abs(table[:, 1:]).max() <= 1:
         raise UserError(f"{path}: labels must be 1 to 10 and values -1 to 1")
     # torchvision's scaling.
     return ((table[:, 1:] + 1) / 2 * 255).astype(np.uint8).reshape(-1, 1, 16, 16), labels
