@@ -50,11 +50,11 @@ def offline(monkeypatch, no_data):
 
 
 def test_found_under_root_and_environment(small_mnist, monkeypatch):
-    assert find(root=small_mnist.parent).edition == "full"
+    assert find(root=small_mnist.parent).edition == "subset-20"
     monkeypatch.setenv("TRANSFERLAB_DATA", str(small_mnist))
     found = find()
     d = found.load("train")
-    assert found.edition == "full" and d.inputs.shape == (20, 1, 28, 28) and d.labels.dtype == np.int64
+    assert found.edition == "subset-20" and d.inputs.shape == (20, 1, 28, 28) and d.labels.dtype == np.int64
     assert not d.inputs.flags.writeable
     assert set(d.provenance["files"]) == set(mnist.SPLITS["train"])
 

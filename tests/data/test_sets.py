@@ -52,6 +52,16 @@ def test_a_damaged_sample_is_named(no_data, monkeypatch, tmp_path):
 
 
 @needs_data
+def test_a_part_of_a_set_is_called_so():
+    settings = DataConfig(root=str(real_data()), edition="full", download="false")
+    editions = {name: data.find(name, data.config_class(name)(), settings).edition for name in ("mnist", "mnistm")}
+    assert set(editions.values()) == {"full"}
+    letters = data.find("emnist_letters", data.config_class("emnist_letters")(), settings)
+    count = len(letters.load("train"))
+    assert letters.edition == ("full" if count == 124_800 else f"subset-{count}")
+
+
+@needs_data
 def test_mnist_is_mnist():
     train, test = load("mnist", "train", "full"), load("mnist", "test", "full")
     assert np.bincount(train.labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]

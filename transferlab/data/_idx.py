@@ -31,6 +31,17 @@ def read(path: Path) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=4 + 4 * dims).reshape(shape)
 
 
+def _edition(path: Path, count: int) -> str:
+    """full or subset-<images>, by the header of an idx file; a damaged one is for :func:`read` to name."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            header = file.read(8)
+    except (OSError, EOFError, zlib.error):
+        return "full"
+    images = int.from_bytes(header[4:], "big")
+    return "full" if len(header) < 8 or images == count else f"subset-{images}"
+
+
 def find(
     name: str,
     folders: Sequence[str],
@@ -38,12 +49,16 @@ def find(
     remotes: Mapping[str, Remote | None],
     classes: tuple[str, ...],
     settings: Settings,
+    count: int,
     first_label: int = 0,
     arrange: Callable[[np.ndarray], np.ndarray] = lambda images: images,
 ) -> Found:
-    """A data set of 28x28 grey images: splits maps a split to its (images, labels) files."""
+    """A data set of 28x28 grey images: splits maps a split to its (images, labels) files.
+
+    count: how many training images the whole set has; files of that name with fewer are another edition.
+    """
     paths = files_or_sample(name, folders, remotes, settings, sample=True)
-    edition = "sample" if paths is None else "full"
+    edition = "sample" if paths is None else _edition(paths[splits["train"][0]], count)
 
     def load(split: str) -> Dataset:
         if paths is None:

@@ -26,4 +26,6 @@ def find(options: Config, settings: Settings) -> Found:
     folders = ("emnist-letters", "EMNIST/raw", "emnist_letters", "emnist")
     # The files hold every image transposed.
     upright = lambda images: images.transpose(0, 2, 1)  # noqa: E731
-    return _idx.find("emnist_letters", folders, SPLITS, FILES, CLASSES, settings, first_label=1, arrange=upright)
+    return _idx.find(
+        "emnist_letters", folders, SPLITS, FILES, CLASSES, settings, 124_800, first_label=1, arrange=upright
+    )

@@ -25,4 +25,4 @@ class Config:
 
 def find(options: Config, settings: Settings) -> Found:
     folders = ("fashion-mnist", "FashionMNIST/raw", "fashion_mnist")
-    return _idx.find("fashion_mnist", folders, SPLITS, FILES, CLASSES, settings)
+    return _idx.find("fashion_mnist", folders, SPLITS, FILES, CLASSES, settings, 60_000)

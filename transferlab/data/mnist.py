@@ -27,4 +27,4 @@ class Config:
 
 
 def find(options: Config, settings: Settings) -> Found:
-    return _idx.find("mnist", ("mnist", "MNIST/raw", "mnist/raw"), SPLITS, FILES, CLASSES, settings)
+    return _idx.find("mnist", ("mnist", "MNIST/raw", "mnist/raw"), SPLITS, FILES, CLASSES, settings, 60_000)

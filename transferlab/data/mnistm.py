@@ -51,8 +51,8 @@ def find(options: Config, settings: Settings) -> Found:
     digits = mnist.find(mnist.Config(), settings)
     photographs = _photographs(options, settings, digits.edition)
     edition = digits.edition
-    if edition == "full" and photographs.name == "packaged":
-        edition = "full-packaged-photographs"
+    if edition != "sample" and photographs.name == "packaged":
+        edition += "-packaged-photographs"
     if edition == "sample" and photographs.name == "bsds500":
         edition = "sample-bsds500"
 
