@@ -1,0 +1,48 @@
+"""What the README promises is there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from transferlab import plan
+from transferlab.config import method_files
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^ *(transferlab [^#\n]+)", README, re.M)
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
+def test_every_link_leads_somewhere(link):
+    assert (ROOT / link).exists()
+
+
+@pytest.mark.parametrize("name", sorted(method_files()))
+def test_every_method_has_its_page_and_its_line(name):
+    assert (ROOT / "docs" / "methods" / f"{name}.md").exists()
+    assert f"| `{name}` |" in README
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_composes(line, no_data, tmp_path):
+    words = shlex.split(line)[1:]
+    if words[0] in ("doctor", "--help") or words[0].startswith("resume="):
+        return
+    for domain in ("photos", "sketches"):
+        for name in ("cat", "dog"):
+            (tmp_path / domain / name).mkdir(parents=True)
+            for i in range(2):
+                (tmp_path / domain / name / f"{i}.png").write_bytes(b"")
+    words = [w.replace("root=photos", f"root={tmp_path}/photos") for w in words]
+    words = [w.replace("root=sketches", f"root={tmp_path}/sketches") for w in words]
+    from hydra._internal.utils import get_args_parser
+
+    jobs = plan.jobs(get_args_parser().parse_args([*words, "data.edition=sample"]))
+    assert len(jobs) == (6 if "-m" in words else 1)
+
+
+@pytest.mark.parametrize("script", ["quickstart", "test"])
+def test_scripts_can_be_run(script):
+    assert (ROOT / "scripts" / script).stat().st_mode & 0o111
