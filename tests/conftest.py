@@ -74,7 +74,7 @@ def dataset(count=60, channels=1, seed=0, classes=3) -> Dataset:
     return Dataset(pixels.numpy(), labels.numpy(), tuple(f"class {i}" for i in range(classes)), {"name": "synthetic"})
 
 
-def command(*words: str, cwd: Path, timeout: float = 100, **environment: str) -> subprocess.CompletedProcess[str]:
+def command(*words: str, cwd: Path, timeout: float = 200, **environment: str) -> subprocess.CompletedProcess[str]:
     """The real command in its own process; offline data unless told otherwise."""
     env = {**os.environ, "PYTHONWARNINGS": "default", **environment}
     return subprocess.run(

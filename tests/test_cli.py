@@ -111,10 +111,10 @@ def test_resume_of_a_finished_run_answers_from_its_record(finished):
     assert (folder / "results.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("method", ["dann", "subspace_alignment"])
-def test_kill_nine_and_resume_equals_never_stopping(tmp_path, method):
+@pytest.mark.parametrize("words", [["method=dann"], ["method=subspace_alignment", "method.dims=[2,10]"]])
+def test_kill_nine_and_resume_equals_never_stopping(tmp_path, words):
     env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TRANSFERLAB_DATA": ""}
-    words = [*TINY, f"method={method}", "train.steps=150", "train.evaluations=2", "train.checkpoint_every=10"]
+    words = [*TINY, *words, "train.steps=150", "train.evaluations=2", "train.checkpoint_every=10"]
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
     process = subprocess.Popen(
