@@ -43,7 +43,9 @@ class RunFolder:
         if theirs and theirs != fingerprint:
             raise UserError(f"{self.path}: holds a run of another config ({theirs}); choose another folder")
         if not theirs and self.path.is_dir() and any(self.path.iterdir()):
-            others = [p.name for p in self.path.iterdir() if p.name not in (".hydra", "run.log", ".lock")]
+            # A run that died before its first status has these.
+            ours = (".hydra", "run.log", ".lock", "config.json")
+            others = [p.name for p in self.path.iterdir() if p.name not in ours]
             if others:
                 raise UserError(f"{self.path}: not empty and not a run's folder; choose another folder")
 

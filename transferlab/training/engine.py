@@ -96,7 +96,6 @@ class Run:
         self.watch = Stopwatch()
         self.images = 0
         self.steps = 0
-        self.stages: dict[str, str] = {}
         self._stop = False
 
     # Building blocks for methods
