@@ -25,13 +25,17 @@ import torch.nn.functional as F
 
 from transferlab.config import Config, DataConfig, DeviceConfig, ModelConfig, TrainConfig
 from transferlab.methods.domain_adaptation import dann
-from transferlab.models.convnet import ConvNet, DomainCritic
+from transferlab.models.convnet import ConvNet, DomainCritic, Preprocess
 from transferlab.problem import Labelled, Problem, Unlabelled
 from transferlab.runs import RunFolder
 from transferlab.training.engine import Run
 
 BATCH = 64
 CLASSES = tuple("0123456789")
+
+
+def bare_net() -> ConvNet:
+    return ConvNet(ModelConfig(), 10, (3, 28, 28), Preprocess(torch.zeros(3), None))
 
 
 def main() -> None:
@@ -70,11 +74,11 @@ def problem() -> Problem:
     grey = torch.randint(0, 256, (10_000, 1, 28, 28), generator=generator, dtype=torch.uint8)
     colour = torch.randint(0, 256, (10_000, 3, 28, 28), generator=generator, dtype=torch.uint8)
     labels = torch.randint(0, 10, (10_000,), generator=generator)
-    return Problem(Labelled(grey, labels), Unlabelled(colour), CLASSES, seed=0)
+    return Problem(Labelled(grey, labels), Unlabelled(colour), CLASSES, CLASSES, seed=0)
 
 
 def bare(args: argparse.Namespace) -> Callable[[int], int]:
-    net = ConvNet(ModelConfig(), 10, torch.zeros(3))
+    net = bare_net()
     critic = DomainCritic(net, ModelConfig())
     optimiser = torch.optim.SGD([*net.parameters(), *critic.parameters()], lr=0.01, momentum=0.9, fused=True)
     x = torch.randn(2 * BATCH, 3, 28, 28).to(memory_format=torch.channels_last)
@@ -120,7 +124,9 @@ def skada(args: argparse.Namespace) -> Callable[[int], int]:
         warnings.simplefilter("ignore")
         from skada.deep import DANN
 
-    net = ConvNet(ModelConfig(), 10, torch.zeros(3)).to(memory_format=torch.contiguous_format)
+    net = ConvNet(ModelConfig(), 10, (3, 28, 28), Preprocess(torch.zeros(3), None)).to(
+        memory_format=torch.contiguous_format
+    )
     module = torch.nn.Sequential(net.extractor, *net.trunk, net.head)
     critic = torch.nn.Sequential(
         torch.nn.Linear(net.feature_size, 100),

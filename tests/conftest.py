@@ -18,6 +18,7 @@ from transferlab.runs import RunFolder
 from transferlab.training.engine import Run
 
 torch.set_num_threads(1)
+CLASSES = ("left", "middle", "right")
 
 
 def real_data() -> Path | None:
@@ -61,7 +62,7 @@ def problem(source: Role, target: Role, seed=0) -> Problem:
         views[role] = (
             None if sees == "nothing" else Labelled(pixels, labels) if sees == LABELLED else Unlabelled(pixels)
         )
-    return Problem(**views, classes=("left", "middle", "right"), seed=seed)
+    return Problem(**views, classes=CLASSES, source_classes=CLASSES, seed=seed)
 
 
 def run(folder: Path, settings: Config, evaluate=lambda predictor: {}) -> Run:

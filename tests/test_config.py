@@ -39,6 +39,7 @@ def test_a_methods_yaml_is_its_dataclass(name):
 def test_a_data_sets_yaml_is_its_dataclass_for_source_and_target(name):
     values = yaml("source", name)
     assert values.pop("name") == name
+    values |= {key: value for key, value in yaml("", "config")["source"].items() if key not in values}
     assert values == dataclasses.asdict(data.config_class(name)())
     assert yaml("target", name) == {"defaults": [f"/source/{name}@_here_"]}
 

@@ -47,10 +47,16 @@ LABELLED, UNLABELLED, NOTHING = Role("labelled"), Role("unlabelled"), Role("noth
 
 @dataclass(frozen=True)
 class Sees:
-    """A method's place on the map: what it may see of each domain's training data."""
+    """A method's place on the map: what it may see of each domain's training data, and what it needs of them.
+
+    classes: same (one label set for both domains), any, or disjoint (zero-shot: no class in common).
+    net: whether it trains the network of ``model``; otherwise it brings its own and takes vectors as they are.
+    """
 
     source: Role
     target: Role
+    classes: Literal["same", "any", "disjoint"] = "same"
+    net: bool = True
 
 
 @dataclass
@@ -75,8 +81,10 @@ class DataConfig:
 class ModelConfig:
     """The network."""
 
-    name: Literal["ganin_mnist", "ganin_svhn", "ganin_gtsrb"] = "ganin_mnist"
-    """Which published architecture."""
+    name: Literal["ganin_mnist", "ganin_svhn", "ganin_gtsrb", "mlp"] = "ganin_mnist"
+    """Which published architecture; mlp: two hidden layers, for vectors."""
+    width: float = 1.0
+    """Factor on the number of maps and hidden units of feature extractor and label predictor."""
     input_size: int = 28
     """Height and width that all images are brought to, in pixels."""
     batch_norm: bool = False
@@ -89,6 +97,7 @@ class ModelConfig:
     """Probability of dropping a unit before each fully connected layer of the label predictor."""
 
     def __post_init__(self) -> None:
+        require(0.05 <= self.width <= 20, f"model.width={self.width}: allowed is 0.05 to 20")
         require(0 <= self.dropout < 1, f"model.dropout={self.dropout}: allowed is 0 <= dropout < 1")
         require(20 <= self.input_size <= 256, f"model.input_size={self.input_size}: allowed is 20 to 256 pixels")
 
@@ -161,6 +170,8 @@ class Config:
     """The names of method, source and target, as chosen on the command line."""
     seed: int = 0
     """Seed of everything random in the run."""
+    store: str | None = None
+    """Folder of source models that runs share; null: every run trains its own."""
 
     def plain(self) -> dict[str, Any]:
         """The configuration as nested dicts of plain values."""
@@ -172,6 +183,7 @@ class Config:
         Left out is what changes only where files lie, how fast it goes or what is shown.
         """
         plain = self.plain()
+        del plain["store"]
         for where in ("root", "edition", "download"):
             del plain["data"][where]
         del plain["device"]["threads"]
@@ -300,7 +312,8 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
     typed: dict[str, Any] = {key: build(cls, sections.get(key) or {}, key) for key, cls in parts.items()}
     seed = _typed(sections.get("seed", 0), int, "seed")
     require(0 <= seed < 2**31, f"seed={seed}: allowed is 0 to {2**31 - 1}")
-    return Config(**options, **typed, names=names, seed=seed)
+    store = _typed(sections.get("store"), str | None, "store")
+    return Config(**options, **typed, names=names, seed=seed, store=store)
 
 
 def to_plain(config: Config) -> dict[str, Any]:

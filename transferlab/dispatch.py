@@ -7,24 +7,28 @@ import logging
 import time
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from transferlab import data
-from transferlab.config import LABELLED, UNLABELLED, Config, Sees, method_schema, require
+from transferlab.config import LABELLED, UNLABELLED, Config, Role, Sees, method_schema, require
+from transferlab.data._selection import few
 from transferlab.data.dataset import Dataset
 from transferlab.evaluation import figures
-from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Truth, selections
+from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Truth, forgetting, selections
 from transferlab.files import write_json
 from transferlab.models import predictor as predictors
-from transferlab.models.predictor import Classifier
+from transferlab.models.predictor import Classifier, Predictor
 from transferlab.problem import Labelled, Problem, split_rows, view
 from transferlab.runs import RunFolder, environment
 from transferlab.training.engine import Run, autocast
+from transferlab.training.store import Store
 
 log = logging.getLogger(__name__)
+Panel = tuple[np.ndarray, ...]
 
 
 def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, str]) -> dict[str, Any]:
@@ -49,9 +53,10 @@ def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, 
     write_json(folder.path / "data.json", provenance)
     log.info("data ready in %.1f s", time.perf_counter() - started)
 
-    evaluator = Evaluator(truth, problem.classes, partial(autocast, device, config.device.precision))
-    engine = Run(config, folder, device, evaluator)
-    features_before = _feature_panel(evaluator, Classifier(engine.net(problem)).eval())
+    evaluator = Evaluator(truth, partial(autocast, device, config.device.precision))
+    store = Store(Path(config.store)) if config.store else None
+    engine = Run(config, folder, device, evaluator, store)
+    before = _feature_panel(evaluator, Classifier(engine.net(problem)).eval()) if method.sees.net else None
     options = method.Config(**vars(config.method))
     predictor = method.fit(options, problem, engine).to(device).eval()
 
@@ -61,11 +66,13 @@ def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, 
         "seed": config.seed, "edition": _edition(editions), "status": "finished", "steps": engine.steps,
         "seconds": round(engine.watch.seconds, 2),
         "images_per_second": round(engine.images / max(engine.watch.seconds, 1e-9), 1),
-        **record, **selections(engine.rows),
+        **record, **selections(engine.rows), **forgetting(engine.rows, record),
     }  # fmt: skip
-    predictors.save(folder.path / "checkpoints" / "predictor.safetensors", predictor, config.model, problem.classes)
+    if engine.shared_model:
+        results["source_model"] = engine.shared_model
+    predictors.save(folder.path / "checkpoints" / "predictor.safetensors", predictor, problem.classes)
     folder.write_metrics(engine.rows)
-    _draw(folder, config, problem, truth, engine, confusion, features_before, _feature_panel(evaluator, predictor))
+    _draw(folder, config, truth, engine, confusion, before, _feature_panel(evaluator, predictor))
     write_json(folder.path / "results.json", results)
     return results
 
@@ -91,25 +98,42 @@ def prepare(config: Config, sees: Sees, device: torch.device) -> tuple[Problem, 
         found = data.find(config.names[role], getattr(config, role), config.data)
         train[role], test[role] = found.load("train"), found.load("test")
         rows[role] = split_rows(train[role], config.data.validation)
+        wanted = getattr(config, role).per_class
+        if wanted is not None:
+            d = train[role]
+            assert d.labels is not None
+            rows[role] = few(d.labels, rows[role][0], wanted, d.classes, config.seed), rows[role][1]
+    kinds = {d.inputs.dtype for d in train.values()}
+    require(len(kinds) == 1, f"source={config.names['source']} and target={config.names['target']}: images and numbers")
 
-    def part(role: str, validation: bool, sees: Any, limit: int | None = None) -> Any:
-        return view(train[role], rows[role][validation][:limit], sees, size, device)
+    def part(role: str, validation: bool, sight: Role, limit: int | None = None) -> Any:
+        wanted = rows[role][validation]
+        if limit is not None:  # a fair sample of data that may be sorted by class
+            wanted = np.random.default_rng(0).permutation(wanted)[:limit]
+        return view(train[role], wanted, sight, size, device)
 
+    def everything(role: str) -> Any:
+        return view(test[role], np.arange(len(test[role])), known[role], size, device)
+
+    known = {role: UNLABELLED if test[role].labels is None else LABELLED for role in test}
+    signatures = [d.signatures for d in train.values() if d.signatures is not None]
     problem = Problem(
         part("source", False, sees.source),
         part("target", False, sees.target),
-        classes=train["source"].classes,
+        classes=train["target"].classes,
+        source_classes=train["source"].classes,
         seed=config.seed,
+        signatures=torch.from_numpy(np.concatenate(signatures)).to(device) if len(signatures) == 2 else None,
     )
-    everything = {role: np.arange(len(test[role])) for role in test}
-    tests = {role: view(test[role], everything[role], LABELLED, size, device) for role in test}
-    assert isinstance(tests["source"], Labelled) and isinstance(tests["target"], Labelled)
     truth = Truth(
+        source_classes=train["source"].classes,
+        target_classes=train["target"].classes,
         source_train=part("source", False, UNLABELLED, SAMPLE),
-        source_validation=part("source", True, LABELLED),
+        source_validation=part("source", True, known["source"]),
+        target_train=part("target", False, LABELLED if sees.target == LABELLED else UNLABELLED, SAMPLE),
         target_validation=part("target", True, UNLABELLED),
-        source_test=tests["source"],
-        target_test=tests["target"],
+        source_test=everything("source"),
+        target_test=everything("target"),
     )
     provenance = {f"{role}_{d.provenance.get('split', split)}": d.provenance
                   for split, sets in (("train", train), ("test", test)) for role, d in sets.items()}  # fmt: skip
@@ -121,32 +145,40 @@ def _edition(editions: Mapping[str, str]) -> str:
     return "/".join(dict.fromkeys([editions["source"], editions["target"]]))
 
 
-def _feature_panel(evaluator: Evaluator, predictor: Classifier) -> tuple[np.ndarray, ...]:
-    """Features and labels of at most 500 test images of each domain, for the figure."""
+def _feature_panel(evaluator: Evaluator, predictor: Predictor) -> Panel:
+    """Features and labels of at most 500 test inputs of each domain, for the figure."""
     panel: list[np.ndarray] = []
-    for domain, images in (("source", evaluator.truth.source_test), ("target", evaluator.truth.target_test)):
-        panel.append(evaluator.outputs(predictor, images.inputs[:500], domain).features)
-        panel.append(images.labels[:500].cpu().numpy())
+    for domain, test in (("source", evaluator.truth.source_test), ("target", evaluator.truth.target_test)):
+        rows = torch.from_numpy(np.random.default_rng(0).permutation(len(test.inputs))[:500]).to(test.inputs.device)
+        panel.append(evaluator.outputs(predictor, test.inputs[rows], domain).features)
+        labels = test.labels[rows].cpu().numpy() if isinstance(test, Labelled) else np.full(len(rows), -1)
+        # Where the label sets differ, the target's classes are numbered after the source's.
+        differ = domain == "target" and evaluator.truth.source_classes != evaluator.truth.target_classes
+        panel.append(labels + len(evaluator.truth.source_classes) * differ)
     return tuple(panel)
 
 
 def _draw(
     folder: RunFolder,
     config: Config,
-    problem: Problem,
     truth: Truth,
     engine: Run,
     confusion: np.ndarray,
-    before: tuple[np.ndarray, ...],
-    after: tuple[np.ndarray, ...],
+    before: Panel | None,
+    after: Panel,
 ) -> None:
     where = folder.path / "figures"
     where.mkdir(exist_ok=True)
     source, target = config.names["source"], config.names["target"]
-    figures.learning_curves(engine.rows, where / "learning_curves.png")
+    if engine.rows:
+        figures.learning_curves(engine.rows, where / "learning_curves.png")
     title = f"{config.names['method']}: {source} to {target}"
-    figures.confusion_matrix(confusion, problem.classes, where / "confusion.png", title)
+    figures.confusion_matrix(confusion, truth.target_classes, where / "confusion.png", title)
     strips = [part.inputs[:16].cpu().numpy() for part in (truth.source_test, truth.target_test)]
-    figures.samples(strips[0], strips[1], where / "samples.png", source, target)
-    panels = [("before training", *before), ("after training", *after)]
-    figures.feature_space(panels, where / "features.png", problem.classes)  # type: ignore[arg-type]
+    if strips[0].dtype == np.uint8:
+        figures.samples(strips[0], strips[1], where / "samples.png", source, target)
+    panels = [("before training", *before)] if before else []
+    panels.append(("after training", *after))
+    same = truth.source_classes == truth.target_classes
+    classes = truth.target_classes if same else (*truth.source_classes, *truth.target_classes)
+    figures.feature_space(panels, where / "features.png", classes)  # type: ignore[arg-type]

@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The command line prints the message as one line and leaves with exit status 2.
     """
+
+
+class Diverged(RuntimeError):
+    """A loss or a score is no longer a finite number."""

@@ -21,7 +21,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from transferlab import data
-from transferlab.config import Config, conf_dir, from_plain, nearest, require
+from transferlab.config import LABELLED, Config, Sees, conf_dir, from_plain, method_schema, nearest, require
+from transferlab.data import Found
 from transferlab.errors import UserError
 from transferlab.runs import RunFolder
 
@@ -66,13 +67,35 @@ def typed(composed: DictConfig) -> Config:
 def editions(config: Config) -> dict[str, str]:
     """Find the data of both domains and refuse a method and data that do not fit; the editions found."""
     found = {role: data.find(config.names[role], getattr(config, role), config.data) for role in ("source", "target")}
-    ours, theirs = found["source"].classes, found["target"].classes
-    require(
-        ours == theirs,
-        f"method={config.names['method']}: needs the same classes in both domains; "
-        f"source={config.names['source']} has {_listed(ours)}, target={config.names['target']} has {_listed(theirs)}",
-    )
+    sees = method_schema(config.names["method"]).sees
+    _check_labels(config, sees, found)
+    _check_inputs(config, sees, found)
     return {role: f.edition for role, f in found.items()}
+
+
+def _check_labels(config: Config, sees: Sees, found: Mapping[str, Found]) -> None:
+    method = f"method={config.names['method']}"
+    for role, sight in (("source", sees.source), ("target", sees.target)):
+        few = getattr(config, role).per_class
+        where = f"{role}.per_class={few}"
+        require(few is None or sight == LABELLED, f"{where}: {method} sees no {role} labels, and this would use them")
+        labels = bool(found[role].classes)
+        require(labels or sight != LABELLED, f"{method}: learns from {role} labels; {found[role].name} has none")
+    ours, theirs = found["source"].classes, found["target"].classes
+    require(bool(theirs), f"target={config.names['target']}: has no labels to evaluate by")
+    both = f"source={config.names['source']} has {_listed(ours)}, target={config.names['target']} has {_listed(theirs)}"
+    fits = {"same": ours == theirs, "any": True, "disjoint": not set(ours) & set(theirs)}
+    needs = {"same": "the same classes in both domains", "disjoint": "classes in the target that the source lacks"}
+    require(fits[sees.classes], f"{method}: needs {needs.get(sees.classes)}; {both}")
+
+
+def _check_inputs(config: Config, sees: Sees, found: Mapping[str, Found]) -> None:
+    ours, theirs = found["source"].shape, found["target"].shape
+    both = f"source={config.names['source']} has {ours}, target={config.names['target']} has {theirs}"
+    images = len(ours) == len(theirs) == 3  # brought to model.input_size
+    require(images or ours == theirs, f"inputs of another shape in each domain: {both}")
+    fits = images or not sees.net or config.model.name == "mlp"
+    require(fits, f"model={config.model.name}: is for images, {both}; use model=mlp")
 
 
 def run_name(*, _root_: DictConfig) -> str:
@@ -86,6 +109,8 @@ OmegaConf.register_new_resolver("transferlab.run_name", run_name, replace=True)
 
 
 def _listed(classes: tuple[str, ...]) -> str:
+    if not classes:
+        return "none"
     shown = classes if len(classes) <= 4 else (*classes[:2], "…", classes[-1])
     return f"{len(classes)} ({', '.join(shown)})"
 

@@ -21,14 +21,14 @@ from transferlab.training.randomness import Order, key
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """Training images of a domain: uint8 [N, C, H, W] on the device."""
+    """Training inputs of a domain, on the device: uint8 images [N, C, H, W], or float32 as :class:`Dataset` has it."""
 
     inputs: Tensor
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Training images of a domain with their labels: uint8 [N, C, H, W] and int64 [N] on the device."""
+    """Training inputs of a domain as above, with their labels int64 [N]."""
 
     inputs: Tensor
     labels: Tensor
@@ -39,7 +39,7 @@ View = Unlabelled | Labelled
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's images. ``source`` and ``target`` are views of the batch, as the method sees the domains."""
+    """One step's inputs. ``source`` and ``target`` are views of the batch, as the method sees the domains."""
 
     source: View | None
     target: View | None
@@ -49,20 +49,26 @@ class Batch:
 
     @property
     def inputs(self) -> Tensor:
-        """Source images, then target images, uint8 [B_s + B_t, C, H, W]; grey is replicated where needed."""
+        """Source inputs, then target inputs, [B_s + B_t, ...]; grey images are replicated where needed."""
         parts = [view.inputs for view in (self.source, self.target) if view is not None]
-        channels = max(part.shape[1] for part in parts)
-        return torch.cat([part.expand(-1, channels, -1, -1) for part in parts])
+        shape = max(part.shape[1:] for part in parts)
+        return torch.cat([part.expand(-1, *shape) for part in parts])
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What a method is given. A domain that it does not see is None."""
+    """What a method is given. A domain that it does not see is None.
+
+    classes are the target's, source_classes the source's. signatures: float32 [C_s + C_t, M], a row for each source
+    class, then for each target class, where the data describes its classes.
+    """
 
     source: View | None
     target: View | None
     classes: tuple[str, ...]
+    source_classes: tuple[str, ...]
     seed: int
+    signatures: Tensor | None = None
 
     @property
     def labelled(self) -> Labelled:
@@ -72,14 +78,10 @@ class Problem:
                 return view
         raise RuntimeError("this method sees no labels")
 
-    def channel_means(self) -> Tensor:
-        """Mean of each channel over the training images that are seen, scaled to [0, 1]: float32 [3].
-
-        Both domains weigh the same, and share the one mean that is subtracted.
-        """
-        views = [view for view in (self.source, self.target) if view is not None]
-        means = [mean_over_images(view.inputs).expand(3) for view in views]
-        return torch.stack(means).mean(0)
+    def seen(self, *domains: str) -> list[View]:
+        """The views of ``domains``, of all that are seen by default."""
+        views = (getattr(self, domain) for domain in domains or ("source", "target"))
+        return [view for view in views if view is not None]
 
     def batches(self, source: int = 0, target: int = 0) -> Callable[[str, int], Batch]:
         """Batches of so many images of each domain, as a function of (stage, step): no state, no workers.
@@ -105,13 +107,6 @@ class Problem:
         return draw
 
 
-def mean_over_images(inputs: Tensor) -> Tensor:
-    """Channel means of uint8 [N, C, H, W], scaled to [0, 1]: float32 [C]; exact sums, in pieces."""
-    total = sum(part.sum((0, 2, 3), dtype=torch.int64) for part in inputs.split(10_000))
-    assert isinstance(total, Tensor)
-    return (total.double() / (255 * inputs[:, 0].numel())).float()
-
-
 def view(data: Dataset, rows: np.ndarray, role: Role, size: int, device: torch.device) -> View | None:
     """What ``role`` allows to see of the given rows of ``data``, brought to ``size`` pixels."""
     if role == NOTHING:
@@ -124,8 +119,11 @@ def view(data: Dataset, rows: np.ndarray, role: Role, size: int, device: torch.d
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """uint8 [N, C, H, W] -> uint8 [N, C, size, size], bilinear and antialiased, once for all steps."""
-    if images.shape[-2:] == (size, size):
+    """uint8 [N, C, H, W] -> uint8 [N, C, size, size], bilinear and antialiased, once for all steps.
+
+    What is not an image comes back as it is.
+    """
+    if images.dtype != torch.uint8 or images.shape[-2:] == (size, size):
         return images
     shape = (size, size)
     return torch.cat(
@@ -137,7 +135,10 @@ def resize(images: Tensor, size: int) -> Tensor:
 
 
 def split_rows(data: Dataset, held_out: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers for training and for validation: a fixed random tenth at most, the same for every seed."""
+    """Row numbers for training and for validation: a fixed random tenth at most, the same for every seed.
+
+    Those for validation come in random order, so that the first n are a fair sample of data sorted by class.
+    """
     count = min(held_out, len(data) // 10)
     order = np.random.default_rng(key("validation", len(data))).permutation(len(data))
-    return np.sort(order[count:]), np.sort(order[:count])
+    return np.sort(order[count:]), order[:count]

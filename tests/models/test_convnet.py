@@ -4,19 +4,24 @@ from torch import nn
 
 from transferlab.config import ModelConfig
 from transferlab.models import predictor as predictors
-from transferlab.models.convnet import ConvNet, DomainCritic, Preprocess
+from transferlab.models.convnet import ConvNet, DomainCritic, Preprocess, normalisation
 from transferlab.models.predictor import Classifier
+
+
+def net_of(config, shape=None):
+    side = config.input_size
+    return ConvNet(config, 10, shape or (3, side, side), Preprocess(torch.zeros(3), None))
 
 
 @pytest.mark.parametrize(
     ("name", "size", "features"), [("ganin_mnist", 28, 768), ("ganin_mnist", 32, 1200), ("ganin_gtsrb", 40, 6400)]
 )
 def test_published_feature_counts(name, size, features):
-    assert ConvNet(ModelConfig(name, size), 10, torch.zeros(3)).feature_size == features
+    assert net_of(ModelConfig(name, input_size=size)).feature_size == features
 
 
 def test_mnist_net_has_the_papers_parameters():
-    net = ConvNet(ModelConfig(), 10, torch.zeros(3))
+    net = net_of(ModelConfig())
     shapes = [tuple(p.shape) for name, p in net.named_parameters() if name.endswith("weight")]
     assert shapes == [(32, 3, 5, 5), (48, 32, 5, 5), (100, 768), (100, 100), (10, 100)]
     critic = [tuple(p.shape) for p in DomainCritic(net, ModelConfig()).parameters()]
@@ -24,7 +29,7 @@ def test_mnist_net_has_the_papers_parameters():
 
 
 def test_pooling_before_relu_is_the_papers_function():
-    net = ConvNet(ModelConfig(), 10, torch.zeros(3))
+    net = net_of(ModelConfig())
     x = torch.rand(4, 3, 28, 28)
     c1, c2 = net.extractor[0], net.extractor[3]
     pool, relu = nn.MaxPool2d(2, 2), nn.ReLU()
@@ -35,16 +40,16 @@ def test_pooling_before_relu_is_the_papers_function():
 def test_preprocessing_by_hand():
     x = torch.randint(0, 256, (5, 3, 4, 4), dtype=torch.uint8)
     mean = torch.tensor([0.1, 0.2, 0.3])
-    torch.testing.assert_close(Preprocess(mean)(x), x / 255 - mean.view(1, 3, 1, 1))
-    out = Preprocess(None)(x)
+    torch.testing.assert_close(Preprocess(mean, None)(x), x / 255 - mean.view(1, 3, 1, 1))
+    out = Preprocess(None, None)(x)
     torch.testing.assert_close(out.mean((1, 2, 3)), torch.zeros(5), atol=1e-5, rtol=0)
     torch.testing.assert_close(out.var((1, 2, 3), correction=0), torch.ones(5), atol=1e-3, rtol=0)
     flat = torch.full((1, 1, 4, 4), 7, dtype=torch.uint8)
-    assert torch.isfinite(Preprocess(None)(flat)).all()
+    assert torch.isfinite(Preprocess(None, None)(flat)).all()
 
 
 def test_xavier_is_the_default():
-    net = ConvNet(ModelConfig(), 10, torch.zeros(3))
+    net = net_of(ModelConfig())
     bound = (6 / (768 + 100)) ** 0.5
     weight = net.trunk[0].weight
     assert 0.95 * bound < weight.abs().max() <= bound and not net.trunk[0].bias.any()
@@ -53,11 +58,41 @@ def test_xavier_is_the_default():
 @pytest.mark.parametrize("model", [ModelConfig(), ModelConfig(batch_norm=True, normalisation="image")])
 def test_a_saved_predictor_answers_alike(tmp_path, model):
     mean = torch.rand(3) if model.normalisation == "mean" else None
-    net = ConvNet(model, 10, mean)
+    net = ConvNet(model, 10, (1, 28, 28), Preprocess(mean, None))
     predictor = Classifier(net, head=nn.Linear(100, 10), critic=DomainCritic(net, model)).eval()
-    predictors.save(tmp_path / "p.safetensors", predictor, model, tuple("0123456789"))
+    predictors.save(tmp_path / "p.safetensors", predictor, tuple("0123456789"))
     again, classes = predictors.load(tmp_path / "p.safetensors")
     x = torch.randint(0, 256, (3, 1, 28, 28), dtype=torch.uint8)
     assert classes == tuple("0123456789")
     assert torch.equal(again(x)[1], predictor(x)[1])
     assert torch.equal(again.critic(again(x)[0]), predictor.critic(predictor(x)[0]))
+
+
+def test_the_mean_weighs_the_domains_alike():
+    grey = torch.randint(0, 256, (7, 1, 4, 4), dtype=torch.uint8)
+    colour = torch.randint(0, 256, (11, 3, 4, 4), dtype=torch.uint8)
+    expected = (grey.float().mean() / 255 + colour.float().mean((0, 2, 3)) / 255) / 2
+    torch.testing.assert_close(normalisation(ModelConfig(), [grey, colour]).mean, expected)
+    assert normalisation(ModelConfig(normalisation="image"), [grey]).mean is None
+
+
+def test_vectors_are_standardised_and_a_constant_feature_does_no_harm():
+    x = torch.randn(200, 5) * torch.tensor([1.0, 2, 3, 4, 0]) + 7
+    out = normalisation(ModelConfig("mlp"), [x])(x)
+    torch.testing.assert_close(out[:, :4], (x - x.mean(0))[:, :4] / x.std(0, correction=0)[:4], atol=1e-3, rtol=1e-3)
+    assert torch.isfinite(out).all()
+    sounds = torch.randn(30, 1, 8, 8) * 3 - 5
+    out = normalisation(ModelConfig(), [sounds])(sounds)
+    torch.testing.assert_close(out, (sounds - sounds.mean()) / sounds.std(correction=0), atol=1e-4, rtol=1e-4)
+
+
+def test_layers_go_from_input_to_head_with_their_batch_normalisation():
+    layers = net_of(ModelConfig(batch_norm=True)).layers
+    assert [type(layer[0]).__name__ for layer in layers] == ["Conv2d", "Conv2d", "Linear", "Linear", "Linear"]
+    assert [len(layer) for layer in layers] == [2, 2, 2, 2, 1]
+
+
+def test_width_scales_all_but_the_critic():
+    net = net_of(ModelConfig(width=0.5))
+    assert [layer[0].weight.shape[0] for layer in net.layers] == [16, 24, 50, 50, 10]
+    assert DomainCritic(net, ModelConfig(width=0.5))[0].out_features == 100

@@ -8,7 +8,7 @@ from torch import nn
 
 from tests.conftest import config, problem, run
 from transferlab.config import LABELLED, NOTHING
-from transferlab.methods.domain_adaptation.source_only import label_loss
+from transferlab.methods.source import label_loss
 from transferlab.models.predictor import Classifier
 from transferlab.training import storage
 from transferlab.training.engine import Diverged

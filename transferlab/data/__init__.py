@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from transferlab.data._files import Found, Settings
+from transferlab.data._selection import select
 
 __all__ = ["Found", "config_class", "find", "names"]
 
@@ -31,4 +32,4 @@ def find(name: str, options: Any, settings: Settings) -> Found:
 
     Raises :class:`~transferlab.errors.UserError` with one line where it is not to be had.
     """
-    return importlib.import_module(f"transferlab.data.{name}").find(options, settings)
+    return select(importlib.import_module(f"transferlab.data.{name}").find(options, settings), options)

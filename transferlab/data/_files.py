@@ -48,12 +48,15 @@ class Remote:
 
 @dataclass(frozen=True)
 class Found:
-    """A data set that is at hand. shape is (C, H, W); load("train" | "test") reads a split."""
+    """A data set that is at hand; load("train" | "test") reads a split.
+
+    classes is empty where the data has no labels. shape is one sample's: (C, H, W), (1, T, F) or (D,).
+    """
 
     name: str
     edition: str
     classes: tuple[str, ...]
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     load: Callable[[str], Dataset]
 
 

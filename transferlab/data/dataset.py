@@ -12,18 +12,20 @@ import numpy as np
 class Dataset:
     """One split of one domain, resident in memory and read-only.
 
-    inputs: uint8 images [N, C, H, W], or float32 features [N, D].
+    inputs: uint8 images [N, C, H, W], float32 spectrograms [N, 1, T, F], or float32 vectors [N, D].
     labels: int64 [N], indices into ``classes``; None where the data has none.
     provenance: name, edition, split, count, sha256 of the files, and what else made the data.
+    signatures: float32 [C, M], a description of each class, where the data has them.
     """
 
     inputs: np.ndarray
     labels: np.ndarray | None
     classes: tuple[str, ...]
     provenance: dict[str, Any] = field(default_factory=dict)
+    signatures: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for array in (self.inputs, self.labels):
+        for array in (self.inputs, self.labels, self.signatures):
             if array is not None:
                 array.setflags(write=False)
 

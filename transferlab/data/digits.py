@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from transferlab.data._files import Found, Settings
+from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
 from transferlab.data.mnist import CLASSES
 
 
 @dataclass
-class Config:
+class Config(Selection):
     """Optical recognition of handwritten digits (Alpaydin & Kaynak 1998), the test part, as in scikit-learn."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from transferlab.data import _idx
 from transferlab.data._files import Found, Remote, Settings
+from transferlab.data._selection import Selection
 
 CLASSES = tuple(string.ascii_uppercase)
 SPLITS = {
@@ -18,7 +19,7 @@ FILES: dict[str, Remote | None] = dict.fromkeys(file for pair in SPLITS.values()
 
 
 @dataclass
-class Config:
+class Config(Selection):
     """EMNIST, split letters (Cohen, Afshar, Tapson, van Schaik 2017): labels 1 to 26 are A to Z."""
 
 

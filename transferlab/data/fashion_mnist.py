@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from transferlab.data import _idx
 from transferlab.data._files import Found, Remote, Settings
+from transferlab.data._selection import Selection
 from transferlab.data.mnist import SPLITS
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -19,7 +20,7 @@ FILES: dict[str, Remote | None] = {
 
 
 @dataclass
-class Config:
+class Config(Selection):
     """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017)."""
 
 

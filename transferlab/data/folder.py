@@ -9,6 +9,7 @@ import numpy as np
 
 from transferlab.config import require
 from transferlab.data._files import Found, Settings, provenance, sha256
+from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
 
@@ -16,7 +17,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", 
 
 
 @dataclass
-class Config:
+class Config(Selection):
     """Images in class-per-folder layout: root/<class>/*.png, or root/train/<class> and root/test/<class>."""
 
     root: str = ""

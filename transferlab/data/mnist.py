@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from transferlab.data import _idx
 from transferlab.data._files import Found, Remote, Settings
+from transferlab.data._selection import Selection
 
 CLASSES = tuple("0123456789")
 _URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -22,7 +23,7 @@ SPLITS = {
 
 
 @dataclass
-class Config:
+class Config(Selection):
     """MNIST handwritten digits (LeCun, Cortes, Burges 1998)."""
 
 

@@ -23,6 +23,7 @@ from transferlab.data import _released_mnistm as released
 from transferlab.data import mnist
 from transferlab.data._files import Found, Settings, cache_dir, sha256, warn_once
 from transferlab.data._photographs import Photographs, bsds500, packaged, patches
+from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
 
@@ -31,7 +32,7 @@ VERSION = 1
 
 
 @dataclass
-class Config:
+class Config(Selection):
     """MNIST-M (Ganin & Lempitsky, ICML 2015, section 4)."""
 
     build: Literal["generated", "released"] = "generated"

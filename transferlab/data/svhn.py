@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from transferlab.data._files import Found, Remote, Settings, files_or_sample, provenance
+from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
 from transferlab.data.mnist import CLASSES
 from transferlab.errors import UserError
@@ -20,7 +21,7 @@ FILES: dict[str, Remote | None] = {
 
 
 @dataclass
-class Config:
+class Config(Selection):
     """Street View House Numbers, format 2 (Netzer et al. 2011)."""
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from transferlab.data import _samples
 from transferlab.data._files import Found, Remote, Settings, files_or_sample, provenance
+from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
 from transferlab.data.mnist import CLASSES
 from transferlab.errors import UserError
@@ -22,7 +23,7 @@ FILES: dict[str, Remote | None] = {
 
 
 @dataclass
-class Config:
+class Config(Selection):
     """USPS digits (Le Cun et al. 1990), in LIBSVM's text form as torchvision reads it."""
 
 

@@ -1,4 +1,4 @@
-"""Measures predictors on what methods never see: test images and their labels.
+"""Measures predictors on what methods never see: test inputs and their labels.
 
 What is measured on the way goes into metrics.csv under the run's eyes only; a method gets nothing back.
 """
@@ -14,51 +14,108 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transferlab.errors import Diverged
 from transferlab.evaluation import metrics
 from transferlab.evaluation.distances import proxy_a_distance
 from transferlab.evaluation.validators import VALIDATORS, Evidence
-from transferlab.models.predictor import Classifier
-from transferlab.problem import Labelled, Unlabelled
+from transferlab.models.predictor import Predictor
+from transferlab.problem import Labelled, Unlabelled, View
 
+SOURCE_MODEL = "source model"
+"""The candidate that is the source's own model, before any transfer."""
 SAMPLE = 1000
-"""Images per domain that label-free validators and distances look at."""
+"""Inputs per domain that label-free validators, distances and the training accuracy look at."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """Everything that is kept from the method. Target training images come without labels even here."""
+    """Everything that is kept from the method.
 
+    target_train are the inputs that the method learns from, with their labels where it sees them. Without labels
+    the source has no classes, and source_test no labels.
+    """
+
+    source_classes: tuple[str, ...]
+    target_classes: tuple[str, ...]
     source_train: Unlabelled
-    source_validation: Labelled
+    source_validation: View
+    target_train: View
     target_validation: Unlabelled
-    source_test: Labelled
+    source_test: View
     target_test: Labelled
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """A predictor's answers: features float32 [N, F] of the first images, scores float32 [N, classes] of all."""
+    """A predictor's answers: features float32 [N, F] of the first inputs, scores float32 [N, classes] of all."""
 
     features: np.ndarray
     scores: np.ndarray
 
 
 class Evaluator:
-    """Measures a :class:`Classifier` against the truth."""
+    """Measures a :class:`Predictor` against the truth."""
 
-    def __init__(self, truth: Truth, classes: tuple[str, ...], autocast: Callable[[], AbstractContextManager[Any]]):
-        self.truth, self.classes, self._autocast = truth, classes, autocast
+    def __init__(self, truth: Truth, autocast: Callable[[], AbstractContextManager[Any]]):
+        self.truth, self._autocast = truth, autocast
+        self._adapts = truth.source_classes == truth.target_classes and not isinstance(truth.target_train, Labelled)
 
-    def __call__(self, predictor: Classifier) -> dict[str, float]:
-        """Accuracies on the test images, the critic's if there is one, and every label-free validator."""
-        truth = self.truth
-        source, target = self._tests(predictor)
-        values = {
-            "source_accuracy": metrics.accuracy(source.scores, _numpy(truth.source_test.labels)),
-            "target_accuracy": metrics.accuracy(target.scores, _numpy(truth.target_test.labels)),
-        }
+    def __call__(self, predictor: Predictor) -> dict[str, float]:
+        """Accuracies on the test inputs, the critic's if there is one; without target labels every validator."""
+        tests = {domain: self._test(predictor, domain) for domain in ("source", "target")}
+        values = {f"{domain}_accuracy": accuracy for domain, (_, accuracy) in tests.items() if accuracy is not None}
         if predictor.critic is not None:
-            values["critic_accuracy"] = self._critic_accuracy(predictor, source.features, target.features)
+            values["critic_accuracy"] = self._critic_accuracy(predictor, *(o.features for o, _ in tests.values()))
+        return values | (self._validators(predictor) if self._adapts else {})
+
+    def final(self, predictor: Predictor) -> tuple[dict[str, Any], np.ndarray]:
+        """What is measured once, at the end, for results.json; and the target's confusion matrix [C, C]."""
+        truth = self.truth
+        (source, source_accuracy), (target, _) = (self._test(predictor, domain) for domain in ("source", "target"))
+        record: dict[str, Any] = {} if source_accuracy is None else {"source_accuracy": source_accuracy}
+        labels = _numpy(truth.target_test.labels)
+        record |= metrics.classification("target", target.scores, labels, len(truth.target_classes))
+        if isinstance(truth.target_train, Labelled):
+            seen = Labelled(truth.target_train.inputs[:SAMPLE], truth.target_train.labels[:SAMPLE])
+            scores = self.outputs(predictor, seen.inputs, "target").scores
+            record["target_train_accuracy"] = metrics.accuracy(scores, _numpy(seen.labels))
+        if source.features.shape[1:] == target.features.shape[1:]:
+            record["proxy_a_distance"] = proxy_a_distance(source.features, target.features)
+        if predictor.critic is not None:
+            record["critic_accuracy"] = self._critic_accuracy(predictor, source.features, target.features)
+            record["critic_chance"] = 0.5
+        return record, metrics.confusion(target.scores, labels, len(truth.target_classes))
+
+    @torch.no_grad()
+    def outputs(self, predictor: Predictor, inputs: Tensor, domain: str) -> Outputs:
+        """Answers for inputs [N, ...]; features of the first :data:`SAMPLE` alone.
+
+        Raises :class:`Diverged` where a score is not a number.
+        """
+        features: list[Tensor] = []
+        scores: list[Tensor] = []
+        with self._autocast():
+            for part in inputs.split(500):
+                f, s = predictor(part, domain)
+                if sum(len(part) for part in features) < SAMPLE:
+                    features.append(f.float().cpu())
+                scores.append(s.float().cpu())
+        answers = torch.cat(scores).numpy()
+        if np.isnan(answers).any():
+            raise Diverged("the predictor's scores are not numbers; try a smaller train.lr")
+        return Outputs(torch.cat(features).numpy(), answers)
+
+    def _test(self, predictor: Predictor, domain: str) -> tuple[Outputs, float | None]:
+        """Answers for a domain's test inputs; their accuracy where the scores are of its classes and it has labels."""
+        test: View = getattr(self.truth, f"{domain}_test")
+        outputs = self.outputs(predictor, test.inputs, domain)
+        if domain not in predictor.domains or not isinstance(test, Labelled):
+            return outputs, None
+        return outputs, metrics.accuracy(outputs.scores, _numpy(test.labels))
+
+    def _validators(self, predictor: Predictor) -> dict[str, float]:
+        truth = self.truth
+        assert isinstance(truth.source_validation, Labelled)
         validation = self.outputs(predictor, truth.source_validation.inputs[:SAMPLE], "source")
         unlabelled = self.outputs(predictor, truth.target_validation.inputs[:SAMPLE], "target")
         evidence = Evidence(
@@ -69,48 +126,10 @@ class Evaluator:
             target_features=unlabelled.features,
             target_logits=unlabelled.scores,
         )
-        return values | {f"validator/{name}": rule(evidence) for name, rule in VALIDATORS.items()}
-
-    def final(self, predictor: Classifier) -> tuple[dict[str, Any], np.ndarray]:
-        """What is measured once, at the end, for results.json; and the target's confusion matrix [C, C]."""
-        source, target = self._tests(predictor)
-        labels = _numpy(self.truth.target_test.labels)
-        count = len(self.classes)
-        per_class = metrics.per_class_accuracy(target.scores, labels, count)
-        record = {
-            "source_accuracy": metrics.accuracy(source.scores, _numpy(self.truth.source_test.labels)),
-            "target_accuracy": metrics.accuracy(target.scores, labels),
-            "target_mean_class_accuracy": metrics.mean_class_accuracy(target.scores, labels, count),
-            "target_class_accuracies": [None if np.isnan(a) else round(float(a), 4) for a in per_class],
-            "proxy_a_distance": proxy_a_distance(source.features, target.features),
-        }
-        if predictor.critic is not None:
-            record["critic_accuracy"] = self._critic_accuracy(predictor, source.features, target.features)
-            record["critic_chance"] = 0.5
-        return record, metrics.confusion(target.scores, labels, count)
+        return {f"validator/{name}": rule(evidence) for name, rule in VALIDATORS.items()}
 
     @torch.no_grad()
-    def outputs(self, predictor: Classifier, inputs: Tensor, domain: str) -> Outputs:
-        """Answers for uint8 images [N, C, H, W]; features of the first :data:`SAMPLE` alone."""
-        features: list[Tensor] = []
-        scores: list[Tensor] = []
-        with self._autocast():
-            for part in inputs.split(500):
-                f, s = predictor(part, domain)
-                if sum(len(part) for part in features) < SAMPLE:
-                    features.append(f.float().cpu())
-                scores.append(s.float().cpu())
-        return Outputs(torch.cat(features).numpy(), torch.cat(scores).numpy())
-
-    def _tests(self, predictor: Classifier) -> tuple[Outputs, Outputs]:
-        truth = self.truth
-        return (
-            self.outputs(predictor, truth.source_test.inputs, "source"),
-            self.outputs(predictor, truth.target_test.inputs, "target"),
-        )
-
-    @torch.no_grad()
-    def _critic_accuracy(self, predictor: Classifier, source: np.ndarray, target: np.ndarray) -> float:
+    def _critic_accuracy(self, predictor: Predictor, source: np.ndarray, target: np.ndarray) -> float:
         """Share of held-out images whose domain the critic tells, each domain weighing the same; chance is 0.5."""
         assert predictor.critic is not None
         device = next(predictor.parameters()).device
@@ -135,6 +154,14 @@ def selections(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             record[f"chosen_by_{name}_target_accuracy"] = chosen["target_accuracy"]
     best = max(measured, key=lambda row: row["target_accuracy"])
     return {**record, "oracle": _place(best), "oracle_target_accuracy": best["target_accuracy"]}
+
+
+def forgetting(rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any]) -> dict[str, float]:
+    """What the source task has lost since its own model was trained, in accuracy, where both are known."""
+    before = [row["source_accuracy"] for row in rows if row["stage"] == SOURCE_MODEL and "source_accuracy" in row]
+    if not before or "source_accuracy" not in record:
+        return {}
+    return {"source_accuracy_before": before[0], "forgetting": before[0] - record["source_accuracy"]}
 
 
 def _place(row: Mapping[str, Any]) -> str:

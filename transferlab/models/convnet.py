@@ -1,11 +1,12 @@
-"""The three networks of Ganin et al. 2016, figure 4, with their domain critics.
+"""The three networks of Ganin et al. 2016, figure 4, with their domain critics; and a plain one for vectors.
 
 Shapes below are for a batch of B images.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -42,44 +43,75 @@ ARCHITECTURES = {
     "ganin_gtsrb": Architecture(
         (Conv(5, 96, (2, 2), 2), Conv(3, 144, (2, 2), 1), Conv(5, 256, (2, 2), 2)), (512,), (1024, 1024)
     ),
+    "mlp": Architecture((), (256, 256), (100,)),
 }
 
 
 class Preprocess(nn.Module):
-    """uint8 images [B, C, H, W] -> float32 [B, 3, H, W], scaled to [0, 1] and normalised.
+    """Inputs as the network wants them, float32.
 
-    With ``mean`` [3] the channel means are subtracted, the papers' only preprocessing;
-    without it, each image is brought to zero mean and unit variance.
+    uint8 images [B, C, H, W] -> [B, 3, H, W], scaled to [0, 1]; with ``mean`` [3] the channel means are subtracted,
+    the papers' only preprocessing, without it each image is brought to zero mean and unit variance.
+    Other inputs [B, ...] are standardised with ``mean`` and ``deviation``, [D] for vectors and [1] for spectrograms.
     """
 
     mean: Tensor | None
+    deviation: Tensor | None
 
-    def __init__(self, mean: Tensor | None):
+    def __init__(self, mean: Tensor | None, deviation: Tensor | None):
         super().__init__()
-        self.register_buffer("mean", None if mean is None else mean.view(1, 3, 1, 1))
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
 
-    def forward(self, images: Tensor) -> Tensor:
-        x = images.expand(-1, 3, -1, -1).to(torch.float32, memory_format=torch.channels_last).div_(255)
+    def forward(self, inputs: Tensor) -> Tensor:
+        if inputs.dtype != torch.uint8:
+            assert self.mean is not None and self.deviation is not None
+            return (inputs - self.mean) / self.deviation
+        x = inputs.expand(-1, 3, -1, -1).to(torch.float32, memory_format=torch.channels_last).div_(255)
         if self.mean is not None:
-            return x.sub_(self.mean)
+            return x.sub_(self.mean.view(1, 3, 1, 1))
         variance, mean = torch.var_mean(x, dim=(1, 2, 3), keepdim=True, correction=0)
         return x.sub_(mean).mul_((variance + 1e-5).rsqrt())
 
 
+def normalisation(config: ModelConfig, samples: Sequence[Tensor]) -> Preprocess:
+    """The preprocessing fitted on training inputs of one or more domains, which weigh the same."""
+    if samples[0].dtype == torch.uint8:
+        if config.normalisation == "image":
+            return Preprocess(None, None)
+        return Preprocess(torch.stack([mean_over_images(part).expand(3) for part in samples]).mean(0), None)
+    over = 0 if samples[0].dim() == 2 else None  # each feature of a vector, all values of a spectrogram
+    means = torch.stack([part.mean(over).view(-1) for part in samples])
+    squares = torch.stack([part.square().mean(over).view(-1) for part in samples])
+    deviation = (squares.mean(0) - means.mean(0).square()).clamp_min(0).sqrt()
+    return Preprocess(means.mean(0), torch.where(deviation > 1e-6, deviation, 1.0))
+
+
+def mean_over_images(inputs: Tensor) -> Tensor:
+    """Channel means of uint8 [N, C, H, W], scaled to [0, 1]: float32 [C]; exact sums, in pieces."""
+    total = sum(part.sum((0, 2, 3), dtype=torch.int64) for part in inputs.split(10_000))
+    assert isinstance(total, Tensor)
+    return (total.double() / (255 * inputs[:, 0].numel())).float()
+
+
 class ConvNet(nn.Module):
-    """Feature extractor G_f and label predictor G_y on uint8 images.
+    """Feature extractor G_f and label predictor G_y on inputs [B, *shape].
 
     ``features`` [B, F] is the flattened output of the last convolution, where the domain critic looks;
     ``hidden`` [B, D] the last hidden layer; ``forward`` the logits [B, classes].
     """
 
-    def __init__(self, config: ModelConfig, classes: int, mean: Tensor | None):
+    def __init__(self, config: ModelConfig, classes: int, shape: Sequence[int], preprocess: Preprocess):
         super().__init__()
-        self.architecture = ARCHITECTURES[config.name]
-        self.preprocess = Preprocess(mean)
-        self.extractor = _extractor(self.architecture, config.batch_norm)
+        self.config = config
+        self.architecture = scaled(ARCHITECTURES[config.name], config.width)
+        self.shape, self.preprocess = tuple(shape), preprocess
+        # Images come as three channels, spectrograms as one.
+        is_image = preprocess.deviation is None
+        seen = (3, *shape[1:]) if is_image else self.shape
+        self.extractor = _extractor(self.architecture, seen[0], config.batch_norm)
         with torch.no_grad():
-            probe = self.extractor.eval()(torch.zeros(1, 3, config.input_size, config.input_size))
+            probe = self.extractor.eval()(torch.zeros(1, *seen))
         self.feature_size = probe.shape[1]
         self.extractor.train()
         self.trunk = _dense(self.feature_size, self.architecture.label, config.batch_norm, config.dropout)
@@ -89,6 +121,17 @@ class ConvNet(nn.Module):
         # Convolutions in channels-last order are a third faster on CPUs with wide vectors.
         self.to(memory_format=torch.channels_last)
 
+    @property
+    def layers(self) -> list[nn.ModuleList]:
+        """Convolutions and dense layers from input to output, each with its batch normalisation; the head is last."""
+        groups: list[nn.ModuleList] = []
+        for module in (*self.extractor, *self.trunk, self.head):
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                groups.append(nn.ModuleList([module]))
+            elif list(module.parameters()):
+                groups[-1].append(module)
+        return groups
+
     def features(self, images: Tensor) -> Tensor:
         return self.extractor(self.preprocess(images))
 
@@ -97,6 +140,12 @@ class ConvNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.hidden(self.features(images)))
+
+
+def scaled(architecture: Architecture, width: float) -> Architecture:
+    """``architecture`` with ``width`` times the maps and hidden units; the critic stays as it is."""
+    convs = tuple(replace(conv, maps=max(1, round(conv.maps * width))) for conv in architecture.convs)
+    return replace(architecture, convs=convs, label=tuple(max(1, round(n * width)) for n in architecture.label))
 
 
 class DomainCritic(nn.Sequential):
@@ -109,9 +158,8 @@ class DomainCritic(nn.Sequential):
         initialise(self, config)
 
 
-def _extractor(architecture: Architecture, batch_norm: bool) -> nn.Sequential:
+def _extractor(architecture: Architecture, channels: int, batch_norm: bool) -> nn.Sequential:
     layers: list[nn.Module] = []
-    channels = 3
     for conv in architecture.convs:
         layers.append(nn.Conv2d(channels, conv.maps, conv.kernel, padding=conv.padding))
         if batch_norm:

@@ -21,23 +21,26 @@ import torch
 from torch import Tensor, nn
 
 from transferlab.config import Config
-from transferlab.errors import UserError
-from transferlab.models.convnet import ConvNet, DomainCritic
-from transferlab.problem import Batch, Problem
+from transferlab.errors import Diverged, UserError
+from transferlab.models.convnet import ConvNet, DomainCritic, normalisation
+from transferlab.problem import Batch, Labelled, Problem
 from transferlab.runs import RunFolder
-from transferlab.training import checkpoint, storage
+from transferlab.training import checkpoint, storage, store
 from transferlab.training.progress import Progress
 from transferlab.training.randomness import key
 from transferlab.training.schedules import annealed
+from transferlab.training.store import Store, content_key
 
 log = logging.getLogger(__name__)
 
 Losses = dict[str, Tensor]
 Loss = Callable[[Batch, float], Losses]
+Options = Mapping[str, Mapping[str, float]]
 
 
-class Diverged(RuntimeError):
-    """A loss is no longer a finite number."""
+def minimise_sum(losses: Losses) -> None:
+    """Gradients of the sum of the losses; those that carry no gradient are only logged."""
+    torch.stack([value for value in losses.values() if value.requires_grad]).sum().backward()
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -89,9 +92,12 @@ class Run:
         folder: RunFolder,
         device: torch.device,
         evaluate: Callable[[Any], Mapping[str, float]],
+        store: Store | None = None,
     ):
         self.config, self.folder, self.device = config, folder, device
-        self._evaluate = evaluate
+        self._evaluate, self._store = evaluate, store
+        self.shared_model: str | None = None
+        """Where the shared source model came from, trained or taken; None where the method uses none."""
         self.rows: list[dict[str, Any]] = []
         self.watch = Stopwatch()
         self.images = 0
@@ -100,11 +106,18 @@ class Run:
 
     # Building blocks for methods
 
-    def net(self, problem: Problem) -> ConvNet:
-        """A freshly initialised network for the problem's classes, on the device."""
-        mean = problem.channel_means() if self.config.model.normalisation == "mean" else None
-        with self.seeded("net"):
-            return ConvNet(self.config.model, len(problem.classes), mean).to(self.device)
+    def net(self, problem: Problem, domain: str | None = None, name: str = "net") -> ConvNet:
+        """A freshly initialised network on the device, for the classes of ``domain`` and normalised by its inputs.
+
+        Without a domain it is for the target's classes and normalised by all inputs that are seen, each domain
+        weighing the same. Another ``name`` is another initialisation.
+        """
+        inputs = [view.inputs for view in problem.seen(*[domain] if domain else [])]
+        preprocess = normalisation(self.config.model, inputs)
+        classes = problem.source_classes if domain == "source" else problem.classes
+        shape = max(tuple(part.shape[1:]) for part in inputs)
+        with self.seeded(name):
+            return ConvNet(self.config.model, len(classes), shape, preprocess).to(self.device)
 
     def critic(self, net: ConvNet) -> DomainCritic:
         """A freshly initialised domain critic for the features of ``net``, on the device."""
@@ -131,11 +144,16 @@ class Run:
         loss: Loss,
         batches: Callable[[str, int], Batch],
         predictor: nn.Module | None = None,
+        steps: int | None = None,
+        options: Options | None = None,
+        gradients: Callable[[Losses], None] = minimise_sum,
     ) -> None:
-        """Minimise the sum of the tensors that ``loss(batch, progress)`` returns over all parameters.
+        """Minimise the sum of the tensors that ``loss(batch, progress)`` returns over all parameters not frozen.
 
         batches: (stage, step) -> :class:`Batch`. progress goes from 0 towards 1. Returned tensors that carry
         no gradient are logged and not minimised. predictor is evaluated ``train.evaluations`` times on the way.
+        steps: in place of ``train.steps``. options: for parameters whose name starts with a key, ``lr`` as a factor
+        on the learning rate, and ``weight_decay``. gradients: another way than the sum to combine the losses.
         Raises :class:`Diverged` where a loss is not finite at a log point, and KeyboardInterrupt after a
         checkpoint where the process is asked to stop.
         """
@@ -146,25 +164,26 @@ class Run:
             both.load_state_dict(self._restore(finished)[0])
             both.eval()
             return
-        optimiser = self._optimiser(both)
+        steps = train.steps if steps is None else steps
+        optimiser = self._optimiser(both, options or {})
         step = self._resume(stage, both, optimiser)
-        evaluate_at = {round(train.steps * (i + 1) / train.evaluations) for i in range(train.evaluations)}
-        bar = Progress(stage, train.steps, step)
-        both.train()
+        evaluate_at = {round(steps * (i + 1) / train.evaluations) for i in range(train.evaluations)}
+        bar = Progress(stage, steps, step)
+        set_training(both)
         with self._stoppable(), self.watch.running():
-            while step < train.steps:
-                losses = self._step(stage, step, optimiser, loss, batches)
+            while step < steps:
+                losses = self._step(stage, step, step / steps, optimiser, loss, batches, gradients)
                 step += 1
                 due = predictor is not None and step in evaluate_at
-                if due or step % train.log_every == 0 or step == train.steps:
+                if due or step % train.log_every == 0 or step == steps:
                     row = self._row(stage, step, losses)
                     if due:
                         assert predictor is not None
                         row |= self._measure(predictor)
-                        both.train()
+                        set_training(both)
                     self.rows.append(row)
                     bar.update(step, row, self.images / self.watch.seconds)
-                if step < train.steps and (self._stop or step % train.checkpoint_every == 0):
+                if step < steps and (self._stop or step % train.checkpoint_every == 0):
                     self._checkpoint(stage, step, both, optimiser)
                     if self._stop:
                         raise KeyboardInterrupt
@@ -178,20 +197,21 @@ class Run:
         self,
         stage: str,
         step: int,
+        progress: float,
         optimiser: torch.optim.Optimizer,
         loss: Loss,
         batches: Callable[[str, int], Batch],
+        gradients: Callable[[Losses], None],
     ) -> Losses:
         """One optimiser step, a function of (seed, stage, step) and the weights."""
         train = self.config.train
-        progress = step / train.steps
         for group in optimiser.param_groups:
-            group["lr"] = train.lr * (annealed(progress) if train.schedule == "anneal" else 1.0)
+            group["lr"] = group["factor"] * train.lr * (annealed(progress) if train.schedule == "anneal" else 1.0)
         torch.manual_seed(key(self.config.seed, stage, step))
         batch = batches(stage, step)
         with self.autocast():
             losses = loss(batch, progress)
-        torch.stack([value for value in losses.values() if value.requires_grad]).sum().backward()
+        gradients(losses)
         optimiser.step()
         optimiser.zero_grad()
         self.images += len(batch)
@@ -205,6 +225,48 @@ class Run:
                 raise Diverged(f"loss {name} is {value} at step {step}; try a smaller train.lr")
         row = {"stage": stage, "step": step, "seconds": round(self.watch.seconds, 3)}
         return row | {f"loss/{name}": value for name, value in values.items()}
+
+    def train_shared(
+        self,
+        stage: str,
+        modules: dict[str, nn.Module],
+        loss: Loss,
+        batches: Callable[[str, int], Batch],
+        data: Labelled,
+        predictor: nn.Module | None = None,
+    ) -> None:
+        """:meth:`train`, or take from the store what another run has trained from the same ``data`` and weights.
+
+        It must be the run's first stage. With a predictor, which is measured on this run's target on the way, it is
+        trained always, and only given to the store. The counters (steps, seconds) come out the same in either case.
+        """
+        finished = self._stage_file(stage)
+        if self._store is None or finished.exists():
+            return self.train(stage, modules, loss, batches, predictor)
+        both = nn.ModuleDict(modules)
+        with self._store.claim(self._shared_key(stage, both, data)) as path:
+            begun = (self.folder.path / "checkpoints" / "last.safetensors").exists()
+            stored = None if begun or predictor else store.read(path)
+            if stored is not None:
+                storage.write(finished, *stored)
+                log.info("%s: taken from %s", stage, path)
+            self.train(stage, modules, loss, batches, predictor)
+            if not path.exists():
+                rows = [{k: v for k, v in row.items() if k in ("stage", "step", "seconds") or k.startswith("loss/")}
+                        for row in self.rows]  # fmt: skip
+                state = json.loads(self._state(stage, 0)["run"]) | {"rows": rows}
+                storage.write(path, both.state_dict(), {"run": json.dumps(state)})
+        self.shared_model = "trained" if stored is None else "taken"
+
+    def _shared_key(self, stage: str, modules: nn.Module, data: Labelled) -> str:
+        tensors = {**modules.state_dict(), "inputs": data.inputs, "labels": data.labels}
+        train = {key: value for key, value in vars(self.config.train).items()
+                 if key not in ("log_every", "checkpoint_every", "evaluations")}  # fmt: skip
+        settings = {
+            "stage": stage, "seed": self.config.seed, "train": train, "device": self.device.type,
+            "precision": self.config.device.precision, "threads": torch.get_num_threads(),
+        }  # fmt: skip
+        return content_key(tensors, settings)
 
     def once(self, stage: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors that ``compute`` returns, computed once in the life of the run."""
@@ -284,12 +346,20 @@ class Run:
         predictor.train(was_training)
         return values
 
-    def _optimiser(self, modules: nn.Module) -> torch.optim.Optimizer:
+    def _optimiser(self, modules: nn.Module, options: Options) -> torch.optim.Optimizer:
         train = self.config.train
-        common: dict[str, Any] = {"lr": train.lr, "weight_decay": train.weight_decay, "fused": True}
+        groups: dict[str, dict[str, Any]] = {}
+        for name, parameter in modules.named_parameters():
+            if parameter.requires_grad:
+                prefix = max((p for p in options if name.startswith(p)), key=len, default="")
+                own = options.get(prefix, {})
+                decay = own.get("weight_decay", train.weight_decay)
+                group = {"params": [], "factor": own.get("lr", 1.0), "weight_decay": decay}
+                groups.setdefault(prefix, group)["params"].append(parameter)
+        common: dict[str, Any] = {"lr": train.lr, "fused": True}
         if train.optimiser == "adam":
-            return torch.optim.Adam(modules.parameters(), **common)
-        return torch.optim.SGD(modules.parameters(), momentum=train.momentum, **common)
+            return torch.optim.Adam(groups.values(), **common)
+        return torch.optim.SGD(groups.values(), momentum=train.momentum, **common)
 
     @contextmanager
     def _stoppable(self) -> Iterator[None]:
@@ -309,3 +379,12 @@ class Run:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def set_training(modules: nn.Module) -> None:
+    """Training mode for what is trained; a part whose parameters are all frozen keeps its statistics too."""
+    modules.train()
+    for part in modules.modules():
+        parameters = list(part.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            part.eval()

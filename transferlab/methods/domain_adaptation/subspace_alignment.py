@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from transferlab.config import LABELLED, UNLABELLED, Sees, require
-from transferlab.methods.domain_adaptation.source_only import label_loss
 from transferlab.methods.heads import hidden, linear, linear_svm
+from transferlab.methods.source import source_model
 from transferlab.models.predictor import Classifier
 from transferlab.problem import Labelled, Problem
 from transferlab.training.engine import Run
@@ -40,15 +40,15 @@ class Config:
 
 def fit(config: Config, problem: Problem, run: Run) -> Classifier:
     assert isinstance(problem.source, Labelled) and problem.target is not None
-    net = run.net(problem)
-    draw = problem.batches(source=run.config.train.batch_size)
-    run.train("source", {"net": net}, label_loss(net), draw)
+    net = source_model(problem, run)
 
     def align_each() -> dict[str, Tensor]:
         assert isinstance(problem.source, Labelled) and problem.target is not None
-        source = hidden(run, net, problem.source.inputs[: config.samples])
-        target = hidden(run, net, problem.target.inputs[: config.samples])
-        labels = problem.source.labels[: config.samples]
+        # At random, because data may be sorted by class.
+        rows = [torch.randperm(len(v.inputs))[: config.samples].to(run.device) for v in problem.seen()]
+        source = hidden(run, net, problem.source.inputs[rows[0]])
+        target = hidden(run, net, problem.target.inputs[rows[1]])
+        labels = problem.source.labels[rows[0]]
         fit_on = len(source) * 4 // 5
         tensors = {}
         for d in candidates(config.dims, source, target):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from transferlab.config import LABELLED, NOTHING, Sees
-from transferlab.methods.domain_adaptation.source_only import label_loss
 from transferlab.methods.heads import classifier
+from transferlab.methods.source import label_loss
 from transferlab.models.predictor import Classifier
 from transferlab.problem import Problem
 from transferlab.training.engine import Run

@@ -1,0 +1,103 @@
+"""Options that every data set shares: which classes, how many labelled samples, which transformation."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from transferlab.config import nearest, require
+from transferlab.data._files import Found
+from transferlab.data.dataset import Dataset
+
+
+@dataclass
+class Selection:
+    """What of a data set makes a domain. Each data set's ``Config`` begins with these."""
+
+    classes: list[str] | None = None
+    """Only these classes, in this order; null: all."""
+    per_class: int | None = None
+    """Labelled training samples of each class, drawn by the run's seed; null: all."""
+    transform: Literal["none", "inverted", "permuted", "noise"] = "none"
+    """Another domain of the same images: negative, pixels in one fixed random order, Gaussian noise."""
+
+    def check(self, found: Found) -> None:
+        """Raise :class:`~transferlab.errors.UserError` for what ``found`` does not have."""
+        where = found.name
+        if self.classes is not None:
+            require(bool(found.classes), f"{where}.classes={self.classes}: the data has no labels")
+            require(len(self.classes) >= 1, f"{where}.classes=[]: at least one class is needed")
+            for name in self.classes:
+                allowed = ", ".join(found.classes)
+                hint = f"{where}.classes: no class {name}; allowed are {allowed}{nearest(name, found.classes)}"
+                require(name in found.classes, hint)
+            require(
+                len(set(self.classes)) == len(self.classes), f"{where}.classes={self.classes}: a class stands twice"
+            )
+        if self.per_class is not None:
+            require(self.per_class >= 1, f"{where}.per_class={self.per_class}: must be at least 1")
+            require(bool(found.classes), f"{where}.per_class={self.per_class}: the data has no labels")
+        if self.transform != "none":
+            require(len(found.shape) == 3, f"{where}.transform={self.transform}: is for images, these are vectors")
+
+
+def select(found: Found, selection: Selection) -> Found:
+    """``found`` with the classes and the transformation that ``selection`` asks for."""
+    selection.check(found)
+    if selection.classes is None and selection.transform == "none":
+        return found
+    classes = tuple(selection.classes) if selection.classes is not None else found.classes
+
+    def load(split: str) -> Dataset:
+        data = found.load(split)
+        if selection.classes is not None:
+            data = _of_classes(data, classes)
+        if selection.transform != "none":
+            data = dataclasses.replace(data, inputs=transformed(data.inputs, selection.transform))
+        asked = {k: v for k, v in vars(selection).items() if k in ("classes", "transform")}
+        return dataclasses.replace(data, provenance={**data.provenance, "count": len(data), **asked})
+
+    return dataclasses.replace(found, classes=classes, load=load)
+
+
+def _of_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
+    assert data.labels is not None
+    new_label = np.full(len(data.classes), -1)
+    old_labels = [data.classes.index(name) for name in classes]
+    new_label[old_labels] = np.arange(len(classes))
+    labels = new_label[data.labels]
+    rows = labels >= 0
+    signatures = None if data.signatures is None else data.signatures[old_labels]
+    return Dataset(data.inputs[rows], labels[rows], classes, data.provenance, signatures)
+
+
+def transformed(images: np.ndarray, name: str) -> np.ndarray:
+    """uint8 [N, C, H, W] as another domain; the same permutation for every image, noise of 50 grey levels."""
+    require(images.dtype == np.uint8, f"transform={name}: is for images, these are numbers of another kind")
+    if name == "inverted":
+        return 255 - images
+    rng = np.random.default_rng(0)
+    if name == "permuted":
+        height, width = images.shape[2:]
+        order = rng.permutation(height * width)
+        return images.reshape(*images.shape[:2], -1)[:, :, order].reshape(images.shape)
+    noisy = np.empty_like(images)
+    for start in range(0, len(images), 1000):  # in pieces: noise is drawn in float32
+        part = images[start : start + 1000]
+        noise = rng.standard_normal(part.shape, dtype=np.float32) * 50
+        noisy[start : start + 1000] = np.clip(part + noise, 0, 255).astype(np.uint8)
+    return noisy
+
+
+def few(labels: np.ndarray, rows: np.ndarray, per_class: int, classes: tuple[str, ...], seed: int) -> np.ndarray:
+    """Of ``rows`` (int64 [N]), ``per_class`` of each class, sorted; ``labels`` are the whole data set's."""
+    rng = np.random.default_rng([seed, per_class])
+    kept = []
+    for label, name in enumerate(classes):
+        of_class = rows[labels[rows] == label]
+        require(len(of_class) >= per_class, f"per_class={per_class}: class {name} has only {len(of_class)} samples")
+        kept.append(rng.permutation(of_class)[:per_class])
+    return np.sort(np.concatenate(kept))

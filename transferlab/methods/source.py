@@ -1,0 +1,41 @@
+"""The net trained on the labelled source, where most transfer begins."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+
+from transferlab.evaluation.evaluator import SOURCE_MODEL
+from transferlab.models.convnet import ConvNet
+from transferlab.models.predictor import Classifier
+from transferlab.problem import Labelled, Problem
+from transferlab.training.engine import Loss, Run
+
+
+def source_model(problem: Problem, run: Run, measured: bool = False) -> ConvNet:
+    """A net trained on the source alone, ``train.steps`` steps: shared by all runs that want the same.
+
+    measured: as a predictor for the target too, in the course of training.
+    """
+    assert isinstance(problem.source, Labelled)
+    net = run.net(problem, "source")
+    draw = problem.batches(source=run.config.train.batch_size)
+    predictor = Classifier(net) if measured else None
+    run.train_shared("source", {"net": net}, label_loss(net), draw, problem.source, predictor)
+    return net
+
+
+def measured_source_model(problem: Problem, run: Run) -> ConvNet:
+    """:func:`source_model`, whose accuracy on the source is kept, to tell later how much of it is forgotten."""
+    net = source_model(problem, run)
+    run.candidate(SOURCE_MODEL, Classifier(net, domains=("source",)))
+    return net
+
+
+def label_loss(net: ConvNet) -> Loss:
+    """Softmax cross-entropy on the labelled inputs of a batch, their mean."""
+
+    def loss(batch, progress):
+        labelled = batch.source if isinstance(batch.source, Labelled) else batch.target
+        return {"label": F.cross_entropy(net(labelled.inputs).float(), labelled.labels)}
+
+    return loss
