@@ -56,7 +56,8 @@ def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, 
     evaluator = Evaluator(truth, partial(autocast, device, config.device.precision))
     store = Store(Path(config.store)) if config.store else None
     engine = Run(config, folder, device, evaluator, store)
-    before = _feature_panel(evaluator, Classifier(engine.net(problem)).eval()) if method.sees.net else None
+    pictured = config.figures and method.sees.net
+    before = _feature_panel(evaluator, Classifier(engine.net(problem)).eval()) if pictured else None
     options = method.Config(**vars(config.method))
     predictor = method.fit(options, problem, engine).to(device).eval()
 
@@ -67,12 +68,14 @@ def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, 
         "seconds": round(engine.watch.seconds, 2),
         "images_per_second": round(engine.images / max(engine.watch.seconds, 1e-9), 1),
         **record, **selections(engine.rows), **forgetting(engine.rows, record),
+        **engine.reports,
     }  # fmt: skip
     if engine.shared_model:
         results["source_model"] = engine.shared_model
     predictors.save(folder.path / "checkpoints" / "predictor.safetensors", predictor, problem.classes)
     folder.write_metrics(engine.rows)
-    _draw(folder, config, truth, engine, confusion, before, _feature_panel(evaluator, predictor))
+    if config.figures:
+        _draw(folder, config, truth, engine, confusion, before, _feature_panel(evaluator, predictor))
     write_json(folder.path / "results.json", results)
     return results
 
