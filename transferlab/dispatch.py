@@ -21,6 +21,7 @@ from transferlab.evaluation import figures
 from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Truth, forgetting, selections
 from transferlab.files import write_json
 from transferlab.models import predictor as predictors
+from transferlab.models.coded import Coded
 from transferlab.models.predictor import Classifier, Predictor
 from transferlab.problem import Labelled, Problem, split_rows, view
 from transferlab.runs import RunFolder, environment
@@ -76,6 +77,9 @@ def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, 
     folder.write_metrics(engine.rows)
     if config.figures:
         _draw(folder, config, truth, engine, confusion, before, _feature_panel(evaluator, predictor))
+        shape = truth.target_test.inputs.shape[1:]
+        if isinstance(predictor, Coded) and len(shape) == 3:
+            figures.atoms(predictor.dictionary.cpu().numpy(), shape, folder.path / "figures" / "atoms.png")
     write_json(folder.path / "results.json", results)
     return results
 

@@ -18,6 +18,7 @@ from transferlab.errors import Diverged
 from transferlab.evaluation import metrics
 from transferlab.evaluation.distances import proxy_a_distance
 from transferlab.evaluation.validators import VALIDATORS, Evidence
+from transferlab.models.clusters import Clusters
 from transferlab.models.predictor import Predictor
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Labelled, Unlabelled, View
@@ -75,6 +76,9 @@ class Evaluator:
         (source, source_accuracy), (target, _) = (self._test(predictor, domain) for domain in ("source", "target"))
         record: dict[str, Any] = {} if source_accuracy is None else {"source_accuracy": source_accuracy}
         labels = _numpy(truth.target_test.labels)
+        if isinstance(predictor, Clusters):
+            record |= metrics.clustering(target.scores.argmax(1), labels)
+            target = Outputs(target.features, metrics.match_clusters(target.scores, labels, len(truth.target_classes)))
         record |= metrics.classification("target", target.scores, labels, len(truth.target_classes))
         if isinstance(truth.target_train, Labelled):
             seen = Labelled(truth.target_train.inputs[:SAMPLE], truth.target_train.labels[:SAMPLE])
