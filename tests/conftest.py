@@ -34,6 +34,22 @@ def no_data(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+@pytest.fixture(scope="session")
+def animals(tmp_path_factory):
+    """A data root with a tiny data set in the layout of Animals with Attributes."""
+    root = tmp_path_factory.mktemp("data")
+    (root / "awa1").mkdir()
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(8), 10)
+    np.savez(root / "awa1" / "features.npz", features=rng.normal(size=(80, 5)).astype(np.float16), labels=labels)
+    np.savez(
+        root / "awa1" / "attributes.npz", class_names=np.array([f"animal{i}" for i in range(8)]),
+        binary=rng.integers(0, 2, (8, 4)), continuous=rng.uniform(1, 100, (8, 4)),
+        unseen_classes=np.array([1, 5]), ps_unseen_classes=np.array([2, 3]), seen_classes=np.array([0, 2, 3, 4, 6, 7]),
+    )  # fmt: skip
+    return root
+
+
 def config(method="dann", options=None, steps=6, seed=0, **train) -> Config:
     """A tiny run's config."""
     settings = {"batch_size": 8, "log_every": 2, "checkpoint_every": 2, "evaluations": 2, **train}

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from transferlab import plan
+from transferlab.cli import execute
 from transferlab.config import method_files
+from transferlab.runs import RunFolder
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,7 +28,7 @@ def test_every_method_has_its_page_and_its_line(name):
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_composes(line, no_data, tmp_path):
+def test_every_command_composes(line, no_data, animals, tmp_path):
     words = shlex.split(line)[1:]
     if words[0] in ("doctor", "--help") or words[0].startswith("resume="):
         return
@@ -39,8 +41,27 @@ def test_every_command_composes(line, no_data, tmp_path):
     words = [w.replace("root=sketches", f"root={tmp_path}/sketches") for w in words]
     from hydra._internal.utils import get_args_parser
 
-    jobs = plan.jobs(get_args_parser().parse_args([*words, "data.edition=sample"]))
+    edition = [] if "data.root=<data>" in words else ["data.edition=sample"]
+    words = [w.replace("<data>", str(animals)) for w in words]
+    jobs = plan.jobs(get_args_parser().parse_args([*words, *edition]))
     assert len(jobs) == (6 if "-m" in words else 1)
+
+
+TINY = ["train.steps=2", "train.batch_size=8", "train.evaluations=1", "data.validation=50", "device.name=cpu",
+        "device.threads=1", "figures=false", "store=null"]  # fmt: skip
+MAP = README[README.index("## The map") : README.index("| method | idea")]
+
+
+@pytest.mark.parametrize("line", re.findall(r"^ *(transferlab [^#\n]+)", MAP, re.M))
+def test_every_cell_of_the_map_runs(line, no_data, animals, tmp_path):
+    words = [w.replace("<data>", str(animals)) for w in shlex.split(line)[1:]]
+    edition = [] if any("data.root" in w for w in words) else ["data.edition=sample"]
+    small = ["method.atoms=20", "method.iterations=1"] if "method=self_taught" in words else []
+    with plan._hydra():
+        config = plan.typed(plan._compose([*words, *TINY, *edition, *small], None))
+    folder = RunFolder(tmp_path / "run")
+    execute(config, folder, parallel=True)
+    assert folder.status["status"] == "finished", folder.status
 
 
 @pytest.mark.parametrize("script", ["quickstart", "test"])

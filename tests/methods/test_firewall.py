@@ -23,22 +23,6 @@ def no_pictures(monkeypatch):
     monkeypatch.setattr(dispatch, "_draw", lambda *arguments: None)
 
 
-@pytest.fixture(scope="session")
-def animals(tmp_path_factory):
-    """A data root with a tiny data set in the layout of Animals with Attributes."""
-    root = tmp_path_factory.mktemp("data")
-    (root / "awa1").mkdir()
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(8), 10)
-    np.savez(root / "awa1" / "features.npz", features=rng.normal(size=(80, 5)).astype(np.float16), labels=labels)
-    np.savez(
-        root / "awa1" / "attributes.npz", class_names=np.array([f"animal{i}" for i in range(8)]),
-        binary=rng.integers(0, 2, (8, 4)), continuous=rng.uniform(1, 100, (8, 4)),
-        unseen_classes=np.array([1, 5]), ps_unseen_classes=np.array([2, 3]), seen_classes=np.array([0, 2, 3, 4, 6, 7]),
-    )  # fmt: skip
-    return root
-
-
 OPTIONS = {"self_taught": {"atoms": 8, "iterations": 2}, "self_taught_clustering": {"samples": 60, "restarts": 2}}
 
 
