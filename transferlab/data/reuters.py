@@ -26,7 +26,7 @@ class Config(_text.Words):
     """Reuters-21578, Distribution 1.0 (Lewis 1997); "for research purposes only", so not in the package."""
 
     labels: Literal["topics", "none"] = "topics"
-    """topics: stories of one topic in the ModApte split; none: all stories with a body, and labels None, since a number would claim a class."""
+    """topics: stories of one topic in the ModApte split; none: all stories with a body, without labels."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,10 @@ class Story:
 
 
 def find(options: Config, settings: Settings) -> Found:
-    """Without labels Lewis's test stories are for testing, all others for training, also those outside ModApte."""
+    """Without labels Lewis's test stories are for testing, all others for training, also those outside ModApte.
+
+    Their labels are None then, since any number would claim a class.
+    """
     paths = locate(settings)
     theirs = importlib.import_module(f"transferlab.data.{options.vocabulary}").locate(settings)
     classes = CLASSES if options.labels == "topics" else ()
