@@ -170,6 +170,8 @@ class Config:
     """The names of method, source and target, as chosen on the command line."""
     seed: int = 0
     """Seed of everything random in the run."""
+    figures: bool = True
+    """Whether pictures are drawn at the end of a run."""
     store: str | None = None
     """Folder of source models that runs share; null: every run trains its own."""
 
@@ -183,7 +185,7 @@ class Config:
         Left out is what changes only where files lie, how fast it goes or what is shown.
         """
         plain = self.plain()
-        del plain["store"]
+        del plain["store"], plain["figures"]
         for where in ("root", "edition", "download"):
             del plain["data"][where]
         del plain["device"]["threads"]
@@ -313,7 +315,8 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
     seed = _typed(sections.get("seed", 0), int, "seed")
     require(0 <= seed < 2**31, f"seed={seed}: allowed is 0 to {2**31 - 1}")
     store = _typed(sections.get("store"), str | None, "store")
-    return Config(**options, **typed, names=names, seed=seed, store=store)
+    pictures = _typed(sections.get("figures", True), bool, "figures")
+    return Config(**options, **typed, names=names, seed=seed, store=store, figures=pictures)
 
 
 def to_plain(config: Config) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from transferlab.evaluation import figures
 from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Truth, forgetting, selections
 from transferlab.files import write_json
 from transferlab.models import predictor as predictors
+from transferlab.models.coded import Coded
 from transferlab.models.predictor import Classifier, Predictor
 from transferlab.problem import Labelled, Problem, split_rows, view
 from transferlab.runs import RunFolder, environment
@@ -56,7 +57,8 @@ def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, 
     evaluator = Evaluator(truth, partial(autocast, device, config.device.precision))
     store = Store(Path(config.store)) if config.store else None
     engine = Run(config, folder, device, evaluator, store)
-    before = _feature_panel(evaluator, Classifier(engine.net(problem)).eval()) if method.sees.net else None
+    pictured = config.figures and method.sees.net
+    before = _feature_panel(evaluator, Classifier(engine.net(problem)).eval()) if pictured else None
     options = method.Config(**vars(config.method))
     predictor = method.fit(options, problem, engine).to(device).eval()
 
@@ -67,12 +69,17 @@ def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, 
         "seconds": round(engine.watch.seconds, 2),
         "images_per_second": round(engine.images / max(engine.watch.seconds, 1e-9), 1),
         **record, **selections(engine.rows), **forgetting(engine.rows, record),
+        **engine.reports,
     }  # fmt: skip
     if engine.shared_model:
         results["source_model"] = engine.shared_model
     predictors.save(folder.path / "checkpoints" / "predictor.safetensors", predictor, problem.classes)
     folder.write_metrics(engine.rows)
-    _draw(folder, config, truth, engine, confusion, before, _feature_panel(evaluator, predictor))
+    if config.figures:
+        _draw(folder, config, truth, engine, confusion, before, _feature_panel(evaluator, predictor))
+        shape = truth.target_test.inputs.shape[1:]
+        if isinstance(predictor, Coded) and len(shape) == 3:
+            figures.atoms(predictor.dictionary.cpu().numpy(), shape, folder.path / "figures" / "atoms.png")
     write_json(folder.path / "results.json", results)
     return results
 

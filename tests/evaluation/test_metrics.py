@@ -29,3 +29,24 @@ def test_proxy_a_distance_of_equal_and_of_separate_domains():
     assert proxy_a_distance(a, b + 20) == 2
     assert 0.25 < proxy_a_distance(a, b + 0.5) < 1.5
     assert proxy_a_distance(np.zeros((20, 2)), np.zeros((20, 2))) == 0
+
+
+def test_clusters_are_matched_with_classes():
+    clusters, labels = np.array([2, 2, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 2, 0])
+    named = metrics.match_clusters(np.eye(3)[clusters], labels, 3)
+    assert named.shape == (6, 4) and metrics.accuracy(named, labels) == 5 / 6
+    many = metrics.match_clusters(np.eye(4)[[0, 1, 2, 3, 3, 3]], labels, 3)
+    assert metrics.accuracy(many, labels) == 3 / 6
+    assert metrics.confusion(many, labels, 3).sum() == 5  # the cluster left over names nothing
+
+
+def test_clustering_scores_by_hand():
+    clusters, labels = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+    record = metrics.clustering(clusters, labels)
+    assert record["cluster_entropy"] == 0.5  # one bit in one of two clusters of like size
+    assert metrics.clustering(labels, labels) == {"nmi": 1.0, "ari": 1.0, "cluster_entropy": 0.0}
+
+
+def test_hit_at_k():
+    scores = np.array([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0]])
+    assert metrics.hit_at(scores, np.array([1, 0]), 2) == 0.5

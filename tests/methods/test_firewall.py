@@ -23,11 +23,36 @@ def no_pictures(monkeypatch):
     monkeypatch.setattr(dispatch, "_draw", lambda *arguments: None)
 
 
-def tiny(method, **train):
+@pytest.fixture(scope="session")
+def animals(tmp_path_factory):
+    """A data root with a tiny data set in the layout of Animals with Attributes."""
+    root = tmp_path_factory.mktemp("data")
+    (root / "awa1").mkdir()
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(8), 10)
+    np.savez(root / "awa1" / "features.npz", features=rng.normal(size=(80, 5)).astype(np.float16), labels=labels)
+    np.savez(
+        root / "awa1" / "attributes.npz", class_names=np.array([f"animal{i}" for i in range(8)]),
+        binary=rng.integers(0, 2, (8, 4)), continuous=rng.uniform(1, 100, (8, 4)),
+        unseen_classes=np.array([1, 5]), ps_unseen_classes=np.array([2, 3]), seen_classes=np.array([0, 2, 3, 4, 6, 7]),
+    )  # fmt: skip
+    return root
+
+
+OPTIONS = {"self_taught": {"atoms": 8, "iterations": 2}, "self_taught_clustering": {"samples": 60, "restarts": 2}}
+
+
+def tiny(method, root=None, **train):
+    domains = {"source": {"name": "mnist"}, "target": {"name": "usps"}}
+    if method_schema(method).sees.classes == "disjoint":
+        domains = {"source": {"name": "awa1"}, "target": {"name": "awa1", "part": "unseen"}}
+    if not method_schema(method).sees.net:
+        train = {"batch_size": 8, **train}
     return from_plain({
-        "method": {"name": method}, "source": {"name": "mnist"}, "target": {"name": "usps"},
+        "method": {"name": method, **OPTIONS.get(method, {})}, **domains,
         "train": {"steps": 6, "batch_size": 8, "evaluations": 2, "log_every": 2, "checkpoint_every": 2, **train},
-        "data": {"edition": "sample", "validation": 50}, "device": {"name": "cpu", "threads": 1},
+        "data": {"edition": "auto" if root else "sample", "root": root and str(root), "validation": 50},
+        "device": {"name": "cpu", "threads": 1},
     })  # fmt: skip
 
 
@@ -58,12 +83,13 @@ def scrambled(monkeypatch, roles):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_labels_that_a_method_does_not_see_change_nothing(tmp_path, no_data, monkeypatch, method):
-    execute(tiny(method), RunFolder(tmp_path / "true"), parallel=True)
+def test_labels_that_a_method_does_not_see_change_nothing(tmp_path, no_data, monkeypatch, animals, method):
     sees = method_schema(method).sees
-    # Source labels are the evaluator's too (held-out source accuracy), so only the target's are scrambled.
-    scrambled(monkeypatch, {"usps"})
-    execute(tiny(method), RunFolder(tmp_path / "scrambled"), parallel=True)
+    config = tiny(method, animals if sees.classes == "disjoint" else None)
+    execute(config, RunFolder(tmp_path / "true"), parallel=True)
+    # Where it sees the source's labels the evaluator does too (held-out source accuracy).
+    scrambled(monkeypatch, {"usps"} if sees.source == LABELLED else {"usps", "mnist"})
+    execute(config, RunFolder(tmp_path / "scrambled"), parallel=True)
     one, two = outcome(tmp_path / "true"), outcome(tmp_path / "scrambled")
     same = all((one[0][k] == two[0][k]).all() for k in one[0])
     assert same == (sees.target != LABELLED)
@@ -74,8 +100,9 @@ def test_labels_that_a_method_does_not_see_change_nothing(tmp_path, no_data, mon
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_each_method_resumes_to_the_same_bits(tmp_path, no_data, monkeypatch, method):
-    execute(tiny(method), RunFolder(tmp_path / "whole"), parallel=True)
+def test_each_method_resumes_to_the_same_bits(tmp_path, no_data, monkeypatch, animals, method):
+    config = tiny(method, animals if method_schema(method).sees.classes == "disjoint" else None)
+    execute(config, RunFolder(tmp_path / "whole"), parallel=True)
     calls = []
     real = storage.write
 
@@ -86,9 +113,9 @@ def test_each_method_resumes_to_the_same_bits(tmp_path, no_data, monkeypatch, me
         real(path, *rest)
 
     monkeypatch.setattr(storage, "write", failing)
-    execute(tiny(method), RunFolder(tmp_path / "cut"), parallel=True)
+    execute(config, RunFolder(tmp_path / "cut"), parallel=True)
     assert RunFolder(tmp_path / "cut").status["status"] == "failed"
-    execute(tiny(method), RunFolder(tmp_path / "cut"), parallel=True)
+    execute(config, RunFolder(tmp_path / "cut"), parallel=True)
     one, two = outcome(tmp_path / "whole"), outcome(tmp_path / "cut")
     assert all((one[0][k] == two[0][k]).all() for k in one[0])
     assert one[1]["target_accuracy"] == two[1]["target_accuracy"]

@@ -18,7 +18,9 @@ from transferlab.errors import Diverged
 from transferlab.evaluation import metrics
 from transferlab.evaluation.distances import proxy_a_distance
 from transferlab.evaluation.validators import VALIDATORS, Evidence
+from transferlab.models.clusters import Clusters
 from transferlab.models.predictor import Predictor
+from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Labelled, Unlabelled, View
 
 SOURCE_MODEL = "source model"
@@ -74,6 +76,9 @@ class Evaluator:
         (source, source_accuracy), (target, _) = (self._test(predictor, domain) for domain in ("source", "target"))
         record: dict[str, Any] = {} if source_accuracy is None else {"source_accuracy": source_accuracy}
         labels = _numpy(truth.target_test.labels)
+        if isinstance(predictor, Clusters):
+            record |= metrics.clustering(target.scores.argmax(1), labels)
+            target = Outputs(target.features, metrics.match_clusters(target.scores, labels, len(truth.target_classes)))
         record |= metrics.classification("target", target.scores, labels, len(truth.target_classes))
         if isinstance(truth.target_train, Labelled):
             seen = Labelled(truth.target_train.inputs[:SAMPLE], truth.target_train.labels[:SAMPLE])
@@ -84,6 +89,8 @@ class Evaluator:
         if predictor.critic is not None:
             record["critic_accuracy"] = self._critic_accuracy(predictor, source.features, target.features)
             record["critic_chance"] = 0.5
+        if isinstance(predictor, ZeroShot):
+            record |= self._generalised(predictor)
         return record, metrics.confusion(target.scores, labels, len(truth.target_classes))
 
     @torch.no_grad()
@@ -104,6 +111,22 @@ class Evaluator:
         if np.isnan(answers).any():
             raise Diverged("the predictor's scores are not numbers; try a smaller train.lr")
         return Outputs(torch.cat(features).numpy(), answers)
+
+    @torch.no_grad()
+    def _generalised(self, predictor: ZeroShot) -> dict[str, float]:
+        """Generalised zero-shot: mean per-class accuracy with the classes of both domains as candidates.
+
+        u of unseen classes, s of seen ones, H their harmonic mean (Xian, Schiele, Akata, CVPR 2017).
+        """
+        truth, seen = self.truth, len(self.truth.source_classes)
+        assert isinstance(truth.source_test, Labelled)
+        everything = seen + len(truth.target_classes)
+        of = {}
+        for name, test, first in (("u", truth.target_test, seen), ("s", truth.source_test, 0)):
+            scores = torch.cat([predictor.joint(part) for part in test.inputs.split(2000)]).cpu().numpy()
+            of[name] = metrics.mean_class_accuracy(scores, _numpy(test.labels) + first, everything)
+        both = of["u"] + of["s"]
+        return {**of, "H": 2 * of["u"] * of["s"] / both if both else 0.0}
 
     def _test(self, predictor: Predictor, domain: str) -> tuple[Outputs, float | None]:
         """Answers for a domain's test inputs; their accuracy where the scores are of its classes and it has labels."""

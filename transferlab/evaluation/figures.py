@@ -134,6 +134,17 @@ def feature_space(panels: Sequence[Panel], path: Path, classes: Sequence[str]) -
     _save(figure, path)
 
 
+def atoms(dictionary: np.ndarray, shape: Sequence[int], path: Path) -> None:
+    """The first 100 rows of a dictionary [K, D] as pictures of ``shape`` (C, H, W), each on its own grey scale."""
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    for axes, atom in zip(figure.subplots(10, 10).flat, [*dictionary[:100], *[None] * 100], strict=False):
+        axes.axis("off")
+        if atom is not None:
+            axes.imshow(atom.reshape(shape).mean(0), cmap="gray")
+    figure.suptitle("atoms of the dictionary")
+    _save(figure, path)
+
+
 def embed(features: np.ndarray) -> np.ndarray:
     """t-SNE of [n, D] after PCA to 50 dimensions: [n, 2] (van der Maaten & Hinton 2008), with a fixed seed."""
     from sklearn.manifold import TSNE

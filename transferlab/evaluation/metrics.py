@@ -14,8 +14,7 @@ def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
 
 def per_class_accuracy(scores: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """Accuracy within each true class: float64 [C], nan for a class without samples."""
-    matrix = confusion(scores, labels, classes)
-    totals = matrix.sum(1)
+    matrix, totals = confusion(scores, labels, classes), np.bincount(labels, minlength=classes)
     return np.where(totals > 0, matrix.diagonal() / np.maximum(totals, 1), np.nan)
 
 
@@ -26,8 +25,42 @@ def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray, classes: int) ->
 
 def confusion(scores: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """int64 [C, C]: row = truth, column = prediction."""
-    pairs = labels * classes + scores.argmax(1)
+    named = scores.argmax(1) < classes  # a cluster without a class is nobody's prediction
+    pairs = labels[named] * classes + scores.argmax(1)[named]
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def match_clusters(scores: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """Scores [N, K] of clusters as scores [N, C] of classes, each class having the cluster that suits it best.
+
+    The one-to-one matching with the most samples on it (Hungarian method); a cluster too many has no class.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    counts = np.zeros((scores.shape[1], classes))
+    np.add.at(counts, (scores.argmax(1), labels), 1)
+    chosen, matched = linear_sum_assignment(counts, maximize=True)
+    named = np.full((len(scores), classes + 1), -np.inf)
+    named[:, matched] = scores[:, chosen]
+    spare = np.setdiff1d(np.arange(scores.shape[1]), chosen)
+    if len(spare):
+        named[:, classes] = scores[:, spare].max(1)
+    return named
+
+
+def clustering(clusters: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """NMI, ARI and the mean class entropy of clusters (Dai et al. 2008, in bits), weighed by their size."""
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    entropy = 0.0
+    for cluster in np.unique(clusters):
+        p = np.bincount(labels[clusters == cluster]) / (clusters == cluster).sum()
+        entropy -= (clusters == cluster).mean() * float((p[p > 0] * np.log2(p[p > 0])).sum())
+    return {
+        "nmi": float(normalized_mutual_info_score(labels, clusters)),
+        "ari": float(adjusted_rand_score(labels, clusters)),
+        "cluster_entropy": entropy,
+    }
 
 
 def hit_at(scores: np.ndarray, labels: np.ndarray, k: int) -> float:

@@ -96,6 +96,7 @@ class Run:
     ):
         self.config, self.folder, self.device = config, folder, device
         self._evaluate, self._store = evaluate, store
+        self.reports: dict[str, float] = {}
         self.shared_model: str | None = None
         """Where the shared source model came from, trained or taken; None where the method uses none."""
         self.rows: list[dict[str, Any]] = []
@@ -285,6 +286,10 @@ class Run:
         self.rows.append(
             {"stage": name, "step": self.steps, "seconds": round(self.watch.seconds, 3), **self._measure(predictor)}
         )
+
+    def report(self, values: Mapping[str, float]) -> None:
+        """What the method itself has to say in results.json."""
+        self.reports.update(values)
 
     # Durability
 

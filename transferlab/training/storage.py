@@ -17,7 +17,12 @@ from transferlab.files import write_bytes
 
 def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Save named tensors and texts as safetensors, with a checksum of both."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+    plain: dict[str, Tensor] = {}
+    for name, tensor in sorted(tensors.items()):
+        part = tensor.detach().cpu().contiguous()
+        # A tensor that two modules share goes in twice: safetensors has no aliases.
+        shared = any(part.data_ptr() == other.data_ptr() for other in plain.values() if part.numel())
+        plain[name] = part.clone() if shared else part
     texts = dict(sorted(metadata.items()))
     write_bytes(path, save(plain, {**texts, "checksum": checksum(plain, texts)}))
 

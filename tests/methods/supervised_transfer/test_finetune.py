@@ -1,0 +1,78 @@
+import copy
+
+import pytest
+import torch
+
+from tests.conftest import config, problem, run
+from transferlab.config import LABELLED
+from transferlab.errors import UserError
+from transferlab.methods.supervised_transfer import finetune
+from transferlab.methods.target import layer_rates
+from transferlab.training.engine import set_training
+
+
+def fit(folder, **options):
+    settings = config("finetune", steps=4)
+    settings.model.batch_norm = True
+    p = problem(LABELLED, LABELLED)
+    return finetune.fit(finetune.Config(steps=3, **options), p, run(folder, settings)), p
+
+
+def source_state(folder):
+    from safetensors.torch import load_file
+
+    return load_file(folder / "checkpoints" / "stage-source.safetensors")
+
+
+def test_frozen_layers_keep_weights_and_batch_statistics(tmp_path):
+    predictor, _ = fit(tmp_path, freeze=2)
+    before, now = source_state(tmp_path), predictor.net.state_dict()
+    same = {name: torch.equal(before[f"net.{name}"], now[name]) for name in now if "preprocess" not in name}
+    assert all(kept == name.startswith("extractor.") for name, kept in same.items()), same
+
+
+def test_trainable_head_moves_nothing_else(tmp_path):
+    predictor, _ = fit(tmp_path, trainable="head")
+    before, now = source_state(tmp_path), predictor.net.state_dict()
+    assert all(torch.equal(before[f"net.{name}"], now[name]) == (not name.startswith("head.")) for name in now
+               if "preprocess" not in name)  # fmt: skip
+
+
+def test_a_frozen_part_is_in_eval_mode_after_each_return_to_training():
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2))
+    net[1].requires_grad_(False)
+    set_training(net)
+    assert [module.training for module in net] == [True, False, True]
+
+
+def test_layer_rates_fall_towards_the_input(tmp_path):
+    net = run(tmp_path, config()).net(problem(LABELLED, LABELLED))
+    rates = layer_rates(net, 0.5)
+    assert [round(own["lr"], 4) for own in rates.values()] == [0.0625, 0.125, 0.25, 0.5, 1.0]
+
+
+def test_a_slow_layer_moves_less(tmp_path):
+    """One step of plain SGD: the change of a layer is its rate times its gradient."""
+    settings = config("finetune", steps=1, momentum=0.0)
+    p = problem(LABELLED, LABELLED)
+    engine = run(tmp_path, settings)
+    net = engine.net(p)
+    start = copy.deepcopy(net)
+
+    def loss(batch, progress):
+        return {"sum": sum(parameter.sum() for parameter in net.parameters())}
+
+    engine.train("s", {"net": net}, loss, p.batches(target=4), options=layer_rates(net, 0.1))
+    moved = [(a[0].bias - b[0].bias).abs().mean().item() for a, b in zip(start.layers, net.layers, strict=True)]
+    torch.testing.assert_close(moved, [0.01 * 0.1**k for k in (4, 3, 2, 1, 0)], rtol=1e-3, atol=1e-8)
+
+
+def test_scratch_never_sees_the_source(tmp_path):
+    predictor, _ = fit(tmp_path, initial="scratch")
+    assert predictor.domains == ("target",)
+    assert not (tmp_path / "checkpoints" / "stage-source.safetensors").exists()
+
+
+def test_too_many_frozen_layers_are_one_clear_line(tmp_path):
+    with pytest.raises(UserError, match="method.freeze=5: the net has 5 layers"):
+        fit(tmp_path, freeze=5)

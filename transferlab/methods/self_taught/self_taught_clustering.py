@@ -1,0 +1,107 @@
+"""Self-taught clustering: cluster the unlabelled target with the help of unlabelled data of other kinds.
+
+Dai, Yang, Xue, Yu, ICML 2008: samples of the target and of the source are clustered over features they share, and the
+features' clusters, found from both, are what is transferred. Of several random starts the one with the lowest objective
+is kept. ``mode`` gives the paper's comparisons: co-clustering of the target alone, of both in one table, and k-means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from transferlab.config import UNLABELLED, Sees, require
+from transferlab.methods.heads import linear
+from transferlab.models.clusters import Clusters
+from transferlab.models.coded import flat
+from transferlab.numerics.self_taught_clustering import TINY, cluster, joint, merge
+from transferlab.problem import Problem
+from transferlab.training.engine import Run
+
+sees = Sees(source=UNLABELLED, target=UNLABELLED, classes="any", net=False)
+
+
+@dataclass
+class Config:
+    """Options of self_taught_clustering."""
+
+    mode: Literal["self_taught", "separate", "combined", "kmeans"] = "self_taught"
+    """self_taught: the paper's; separate: the target alone; combined: both as one table; kmeans: of the target."""
+    clusters: int | None = None
+    """Of target samples; null: as many as the target has classes."""
+    source_clusters: int | None = None
+    """Of source samples; null: as many as of target samples."""
+    feature_clusters: int = 32
+    """Of features."""
+    weight: float = 1.0
+    """lambda, the source table's weight."""
+    restarts: int = 10
+    """Random starts."""
+    samples: int = 1000
+    """Samples of each domain, at most."""
+
+    def __post_init__(self) -> None:
+        for name in ("clusters", "source_clusters"):
+            value = getattr(self, name)
+            require(value is None or value >= 2, f"method.{name}={value}: must be at least 2")
+        for name in ("feature_clusters", "restarts", "samples"):
+            require(getattr(self, name) >= 1, f"method.{name}={getattr(self, name)}: must be at least 1")
+        require(self.weight >= 0, f"method.weight={self.weight}: must not be negative")
+
+
+def fit(config: Config, problem: Problem, run: Run) -> Clusters:
+    assert problem.source is not None and problem.target is not None
+    clusters = config.clusters or len(problem.classes)
+
+    def compute() -> dict[str, Tensor]:
+        source, target = (flat(_some(view.inputs, config.samples)) for view in problem.seen())
+        if config.mode == "kmeans":
+            return kmeans(target, clusters, config.restarts, problem.seed)
+        table = torch.cat([target, source]) if config.mode == "combined" else target
+        found = cluster(
+            table,
+            clusters,
+            config.feature_clusters,
+            auxiliary=source if config.mode == "self_taught" else None,
+            auxiliary_clusters=config.source_clusters or clusters,
+            weight=config.weight,
+            seed=problem.seed,
+            restarts=config.restarts,
+        )
+        history = torch.tensor(found.objectives)
+        return {**rule(joint(table, "target table"), found.target, found.features, clusters), "objective": history}
+
+    found = run.once("cluster", compute)
+    if "objective" in found:
+        run.report({"objective_first": float(found["objective"][0]), "objective_last": float(found["objective"][-1])})
+    return Clusters(linear(found))
+
+
+def _some(inputs: Tensor, samples: int) -> Tensor:
+    """At random, because data may be sorted by class."""
+    return inputs[torch.randperm(len(inputs))[:samples].to(inputs.device)]
+
+
+def rule(table: Tensor, samples: Tensor, features: Tensor, clusters: int) -> dict[str, Tensor]:
+    """Where a new sample belongs: the cluster nearest in KL divergence over feature clusters, which is affine in it.
+
+    table: float64 [N, D] joint distribution; samples [N] and features [D] its clusters. weight [K, D], bias [K].
+    """
+    count = int(features.max()) + 1
+    merged = merge(merge(table, samples, clusters).T, features, count).T
+    conditional = (merged / merged.sum(1, keepdim=True).clamp(min=TINY)).clamp(min=TINY).log()
+    weight = (one_hot(features, count).double() @ conditional.T).T
+    return {"weight": weight.float(), "bias": torch.zeros(clusters)}
+
+
+def kmeans(x: Tensor, clusters: int, restarts: int, seed: int) -> dict[str, Tensor]:
+    """Nearest centre, of float32 [N, D]: the highest x c - ||c||^2 / 2."""
+    from sklearn.cluster import KMeans
+
+    found = KMeans(clusters, n_init=restarts, random_state=seed).fit(x.cpu().numpy())
+    centres = torch.from_numpy(found.cluster_centers_).float()
+    return {"weight": centres, "bias": -centres.square().sum(1) / 2}

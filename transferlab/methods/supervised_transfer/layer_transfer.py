@@ -1,0 +1,75 @@
+"""Layer transfer: copy some layers of the source's net, train the rest on the target.
+
+Yosinski, Clune, Bengio, Lipson, How transferable are features in deep neural networks?, NeurIPS 2014. In their names,
+with B the target: AnB copies n layers from the source and freezes them, AnB+ tunes them as well, BnB and BnB+ copy from
+a net of the target itself. The lecture's rule: for images copy the first layers, for speech the last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from transferlab.config import LABELLED, Sees, require
+from transferlab.methods.source import source_model
+from transferlab.methods.target import freeze, train_on_target
+from transferlab.models.convnet import ConvNet
+from transferlab.models.predictor import Classifier
+from transferlab.problem import Problem
+from transferlab.training.engine import Run
+
+sees = Sees(source=LABELLED, target=LABELLED, classes="any")
+
+
+@dataclass
+class Config:
+    """Options of layer_transfer."""
+
+    donor: Literal["source", "target", "random"] = "source"
+    """source: AnB; target: BnB, a first net trained on the target; random: layers that never learned anything."""
+    layers: int = 1
+    """n, how many layers are copied."""
+    end: Literal["first", "last"] = "first"
+    """Copy from the input on, or from the output back."""
+    frozen: bool = True
+    """Copied layers stay as they are; false is the papers' "+"."""
+    steps: int | None = None
+    """Steps on the target; null: train.steps."""
+
+    def __post_init__(self) -> None:
+        require(self.layers >= 0, f"method.layers={self.layers}: must not be negative")
+        require(self.steps is None or self.steps >= 1, f"method.steps={self.steps}: must be at least 1")
+
+
+def fit(config: Config, problem: Problem, run: Run) -> Classifier:
+    donor = {"source": source_model, "target": target_model, "random": random_model}[config.donor](problem, run)
+    net = run.net(problem, "target", name="rest")
+    net.preprocess = donor.preprocess  # copied layers know their own inputs
+    same = donor.head.weight.shape == net.head.weight.shape and (
+        config.donor != "source" or problem.classes == problem.source_classes
+    )
+    # A head of other classes cannot be copied.
+    possible = len(net.layers) - (0 if same else 1)
+    require(config.layers <= possible, f"method.layers={config.layers}: {possible} layers can be copied here")
+    chosen = range(possible)[: config.layers] if config.end == "first" else range(possible)[possible - config.layers :]
+    for depth in chosen:
+        net.layers[depth].load_state_dict(donor.layers[depth].state_dict())
+        if config.frozen:
+            freeze([net.layers[depth]])
+    everything = config.frozen and config.layers == len(net.layers)
+    require(not everything, f"method.layers={config.layers}: nothing is left to train; use method.frozen=false")
+    predictor = Classifier(net, domains=("target",))
+    train_on_target(problem, run, net, predictor, config.steps)
+    return predictor
+
+
+def target_model(problem: Problem, run: Run) -> ConvNet:
+    """A first net trained on the target, the donor of the selffer control."""
+    net = run.net(problem, "target")
+    train_on_target(problem, run, net, Classifier(net, domains=("target",)), stage="first target net")
+    return net
+
+
+def random_model(problem: Problem, run: Run) -> ConvNet:
+    """A net as initialised."""
+    return run.net(problem, "target", name="random")

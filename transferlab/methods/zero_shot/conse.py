@@ -1,0 +1,79 @@
+"""ConSE: a convex combination of the seen classes' signatures.
+
+Norouzi et al., Zero-Shot Learning by Convex Combination of Semantic Embeddings, ICLR 2014: nothing is trained but a
+classifier of the seen classes. An input's embedding is the mean of its T likeliest seen classes' signatures, weighed by
+their probabilities; the class with the nearest signature by cosine wins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from transferlab.config import LABELLED, NOTHING, Sees, require
+from transferlab.methods.zero_shot._task import Task, choose, make_task
+from transferlab.models.zero_shot import ZeroShot
+from transferlab.problem import Problem
+from transferlab.training.engine import Run
+
+sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False)
+
+
+@dataclass
+class Config:
+    """Options of conse."""
+
+    top: int = 10
+    """T, how many of the likeliest seen classes are combined."""
+    decay: list[float] = field(default_factory=lambda: [1e-4, 1e-3, 1e-2])
+    """L2 penalties of the seen classes' classifier to choose from, beside the mean loss."""
+    kernel: Literal["linear", "rbf"] = "linear"
+    """linear; rbf: a Gaussian kernel through random Fourier features."""
+    signatures: Literal["unit", "standard", "raw"] = "standard"
+    """unit: rows of length 1; standard: columns standardised over the seen classes; raw: as they are."""
+    penalty: float = 0.0
+    """Taken from the scores of seen classes where all compete (calibrated stacking)."""
+
+    def __post_init__(self) -> None:
+        require(self.top >= 1, f"method.top={self.top}: must be at least 1")
+
+
+def fit(config: Config, problem: Problem, run: Run) -> ZeroShot:
+    task = make_task(problem, run, config.kernel, config.signatures)
+
+    def predictor(task: Task, weight: Tensor, bias: Tensor) -> ZeroShot:
+        return ZeroShot(
+            task.lift, weight, bias, task.signatures, len(task.seen), "cosine", penalty=config.penalty, top=config.top
+        )
+
+    def solve(task: Task, setting: dict[str, float], fold: int | None = None) -> ZeroShot:
+        return predictor(task, *softmax_regression(task.inputs, task.labels, len(task.seen), setting["decay"]))
+
+    def compute() -> dict[str, Tensor]:
+        setting = choose(task, {"decay": config.decay}, problem.seed, solve)
+        solved = solve(task, setting)
+        return {"weight": solved.weight, "bias": solved.bias, "decay": torch.tensor(setting["decay"])}
+
+    solved = run.once("solve", compute)
+    run.report({"decay": float(solved["decay"])})
+    return predictor(task, solved["weight"], solved["bias"])
+
+
+def softmax_regression(x: Tensor, labels: Tensor, classes: int, decay: float) -> tuple[Tensor, Tensor]:
+    """Multinomial logistic regression on x [N, D] by L-BFGS: weight [D, C], bias [C]."""
+    weight = torch.zeros(x.shape[1], classes, device=x.device, requires_grad=True)
+    bias = torch.zeros(classes, device=x.device, requires_grad=True)
+    optimiser = torch.optim.LBFGS([weight, bias], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        loss = F.cross_entropy(x @ weight + bias, labels) + decay / 2 * weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    return weight.detach(), bias.detach()

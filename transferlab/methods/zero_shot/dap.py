@@ -1,0 +1,75 @@
+"""DAP, direct attribute prediction.
+
+Lampert, Nickisch, Harmeling, Learning to Detect Unseen Object Classes by Between-Class Attribute Transfer, CVPR 2009:
+a probabilistic classifier for each attribute, and the class z with the largest
+prod_m p(a_m = a_m^z | x) / p(a_m = a_m^z), the denominator being the attribute's frequency among the seen classes. Here
+the classifiers are logistic regressions (the paper's are kernel SVMs with Platt scaling).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from transferlab.config import LABELLED, NOTHING, Sees
+from transferlab.methods.zero_shot._task import Task, choose, make_task
+from transferlab.models.zero_shot import ZeroShot
+from transferlab.problem import Problem
+from transferlab.training.engine import Run
+
+sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False)
+
+
+@dataclass
+class Config:
+    """Options of dap. Signatures that are not 0 or 1 are set to 1 above their mean over all seen classes."""
+
+    decay: list[float] = field(default_factory=lambda: [1e-4, 1e-3, 1e-2])
+    """L2 penalties of the attribute classifiers to choose from, beside the mean loss."""
+    kernel: Literal["linear", "rbf"] = "linear"
+    """linear; rbf: a Gaussian kernel through random Fourier features."""
+    penalty: float = 0.0
+    """Taken from the scores of seen classes where all compete (calibrated stacking)."""
+
+
+def fit(config: Config, problem: Problem, run: Run) -> ZeroShot:
+    task = make_task(problem, run, config.kernel, "binary")
+
+    def predictor(task: Task, weight: Tensor, bias: Tensor) -> ZeroShot:
+        return ZeroShot(
+            task.lift, weight, bias, task.signatures, len(task.seen), "attributes", prior=task.seen.mean(0),
+            penalty=config.penalty,
+        )  # fmt: skip
+
+    def solve(task: Task, setting: dict[str, float], fold: int | None = None) -> ZeroShot:
+        return predictor(task, *attribute_classifiers(task.inputs, task.seen[task.labels], setting["decay"]))
+
+    def compute() -> dict[str, Tensor]:
+        setting = choose(task, {"decay": config.decay}, problem.seed, solve)
+        solved = solve(task, setting)
+        return {"weight": solved.weight, "bias": solved.bias, "decay": torch.tensor(setting["decay"])}
+
+    solved = run.once("solve", compute)
+    run.report({"decay": float(solved["decay"])})
+    return predictor(task, solved["weight"], solved["bias"])
+
+
+def attribute_classifiers(x: Tensor, wanted: Tensor, decay: float) -> tuple[Tensor, Tensor]:
+    """Logistic regressions of attributes [N, M] on x [N, D] by L-BFGS: weight [D, M], bias [M]."""
+    weight = torch.zeros(x.shape[1], wanted.shape[1], device=x.device, requires_grad=True)
+    bias = torch.zeros(wanted.shape[1], device=x.device, requires_grad=True)
+    optimiser = torch.optim.LBFGS([weight, bias], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        loss = F.binary_cross_entropy_with_logits(x @ weight + bias, wanted, reduction="sum") / len(x)
+        loss = loss + decay / 2 * weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    return weight.detach(), bias.detach()

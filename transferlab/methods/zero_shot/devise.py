@@ -1,0 +1,43 @@
+"""DeViSE: a linear map into the space of class signatures, with a hinge rank loss.
+
+Frome et al., DeViSE: A Deep Visual-Semantic Embedding Model, NIPS 2013: sum over wrong classes j of
+max(0, margin - t_y M v + t_j M v), with signatures t of length 1 (word vectors in the paper) and features v.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor
+
+from transferlab.config import LABELLED, NOTHING, Sees
+from transferlab.methods.zero_shot._bilinear import learn, violations
+from transferlab.methods.zero_shot._task import make_task
+from transferlab.models.zero_shot import ZeroShot
+from transferlab.problem import Problem
+from transferlab.training.engine import Run
+
+sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False)
+
+
+@dataclass
+class Config:
+    """Options of devise."""
+
+    margin: list[float] = field(default_factory=lambda: [0.1, 1.0])
+    """Margins to choose from (the paper's is 0.1; on these benchmarks 1 and more are used)."""
+    kernel: Literal["linear", "rbf"] = "linear"
+    """linear; rbf: a Gaussian kernel through random Fourier features."""
+    penalty: float = 0.0
+    """Taken from the scores of seen classes where all compete (calibrated stacking)."""
+
+
+def fit(config: Config, problem: Problem, run: Run) -> ZeroShot:
+    task = make_task(problem, run, config.kernel, "unit")
+    return learn(task, problem, run, config.margin, hinge_rank, config.penalty)
+
+
+def hinge_rank(scores: Tensor, labels: Tensor, margin: float) -> Tensor:
+    """The sum of all violations, its mean over the batch; scores [B, C], labels [B]."""
+    return violations(scores, labels, margin).sum(1).mean()

@@ -1,0 +1,32 @@
+"""Clusters of inputs, as a rule that also places inputs it has not seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from transferlab.models.coded import flat
+from transferlab.models.predictor import Predictor
+
+
+class Clusters(Predictor):
+    """Scores [B, K] of flattened inputs [B, D] for K clusters, affine: the highest is the cluster.
+
+    Clusters carry no names: the evaluator matches them with the classes.
+    """
+
+    def __init__(self, head: nn.Linear):
+        super().__init__(domains=("target",))
+        self.head = head
+
+    def forward(self, inputs: Tensor, domain: str = "target") -> tuple[Tensor, Tensor]:
+        x = flat(inputs)
+        return x, self.head(x)
+
+    def description(self) -> dict[str, Any]:
+        return {"values": self.head.in_features, "clusters": self.head.out_features}
+
+    @classmethod
+    def rebuild(cls, description: dict[str, Any], tensors: dict[str, Tensor]) -> Clusters:
+        return cls(nn.Linear(description["values"], description["clusters"]))

@@ -1,0 +1,122 @@
+"""Predictors for classes without samples: an embedding of inputs is compared with a code of each class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from transferlab.models.predictor import Predictor
+
+COMPARISONS = ("dot", "cosine", "euclidean", "attributes")
+
+
+class Lift(nn.Module):
+    """Vectors [B, D] centred and scaled as a whole, then, with ``frequencies`` [D, R], random Fourier features [B, 2R].
+
+    Their dot products approximate a Gaussian kernel (Rahimi & Recht, NIPS 2007).
+    """
+
+    mean: Tensor
+    scale: Tensor
+    frequencies: Tensor | None
+
+    def __init__(self, mean: Tensor, scale: Tensor, frequencies: Tensor | None):
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+        self.register_buffer("frequencies", frequencies)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        x = (inputs - self.mean) / self.scale
+        if self.frequencies is None:
+            return x
+        angles = x @ self.frequencies
+        return torch.cat([angles.cos(), angles.sin()], 1) * (2 / angles.shape[1]) ** 0.5 * x.shape[1] ** 0.5
+
+
+class ZeroShot(Predictor):
+    """Scores [B, C] of an embedding x W + b [B, E] against class codes [C_s + C_t, E].
+
+    comparison: dot products, cosines, minus squared distances, or, for attributes, the log of direct attribute
+    prediction: embeddings are logits of independent attributes, codes are 0 or 1, ``prior`` [E] their frequency.
+    ``joint`` scores all classes, the source's first; ``penalty`` is taken from the source's (calibrated stacking:
+    Chao et al., ECCV 2016).
+    """
+
+    weight: Tensor
+    bias: Tensor
+    codes: Tensor
+    prior: Tensor | None
+
+    def __init__(
+        self,
+        lift: Lift,
+        weight: Tensor,
+        bias: Tensor,
+        codes: Tensor,
+        seen: int,
+        comparison: str,
+        prior: Tensor | None = None,
+        penalty: float = 0.0,
+        top: int = 0,
+    ):
+        super().__init__()
+        assert comparison in COMPARISONS
+        self.lift, self.seen, self.comparison, self.penalty, self.top = lift, seen, comparison, penalty, top
+        for name, tensor in (("weight", weight), ("bias", bias), ("codes", codes), ("prior", prior)):
+            self.register_buffer(name, tensor)
+
+    def embed(self, lifted: Tensor) -> Tensor:
+        return compose(lifted @ self.weight + self.bias, self.codes[: self.seen], self.top)
+
+    def scores_of_lifted(self, lifted: Tensor) -> Tensor:
+        """Scores of lifted inputs over all classes, without the penalty: [B, C_s + C_t]."""
+        return compare(self.embed(lifted), self.codes, self.comparison, self.prior)
+
+    def joint(self, inputs: Tensor) -> Tensor:
+        """Scores over the source's classes, less the penalty, and then the target's: [B, C_s + C_t]."""
+        scores = self.scores_of_lifted(self.lift(inputs))
+        return scores - self.penalty * (torch.arange(len(self.codes), device=scores.device) < self.seen)
+
+    def forward(self, inputs: Tensor, domain: str = "target") -> tuple[Tensor, Tensor]:
+        lifted = self.lift(inputs)
+        scores = self.scores_of_lifted(lifted)
+        return self.embed(lifted), scores[:, : self.seen] if domain == "source" else scores[:, self.seen :]
+
+    def description(self) -> dict[str, Any]:
+        return {"seen": self.seen, "comparison": self.comparison, "penalty": self.penalty, "top": self.top}
+
+    @classmethod
+    def rebuild(cls, description: dict[str, Any], tensors: dict[str, Tensor]) -> ZeroShot:
+        lift = Lift(tensors["lift.mean"], tensors["lift.scale"], tensors.get("lift.frequencies"))
+        weight, bias, codes = (tensors[name] for name in ("weight", "bias", "codes"))
+        return cls(lift, weight, bias, codes, prior=tensors.get("prior"), **description)
+
+
+def compose(outputs: Tensor, codes: Tensor, top: int) -> Tensor:
+    """ConSE's embedding (Norouzi et al., ICLR 2014), where ``top`` is not 0: otherwise outputs come back as they are.
+
+    Logits [B, C] become the mean of the ``top`` likeliest classes' codes [C, E], weighed by their probabilities.
+    """
+    if not top:
+        return outputs
+    probabilities, classes = outputs.softmax(1).topk(min(top, outputs.shape[1]), 1)
+    return torch.einsum("bt,bte->be", probabilities / probabilities.sum(1, keepdim=True), codes[classes])
+
+
+def compare(embedded: Tensor, codes: Tensor, comparison: str, prior: Tensor | None) -> Tensor:
+    """Scores [B, C] of embeddings [B, E] against codes [C, E]."""
+    if comparison == "dot":
+        return embedded @ codes.T
+    if comparison == "cosine":
+        return F.normalize(embedded) @ F.normalize(codes).T
+    if comparison == "euclidean":
+        return -torch.cdist(embedded, codes).square()
+    assert prior is not None
+    # log prod_m p(a_m | x) / p(a_m), clamped: an attribute that all seen classes share says nothing.
+    p = prior.clamp(0.01, 0.99)
+    with_it, without = F.logsigmoid(embedded) - p.log(), F.logsigmoid(-embedded) - (1 - p).log()
+    return with_it @ codes.T + without @ (1 - codes).T
