@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,9 +19,7 @@ def read(path: Path, keys: Sequence[str], optional: Sequence[str] = ()) -> dict[
         arrays, there = (_mat if path.suffix == ".mat" else _npz)(path, {*keys, *optional})
     except NotImplementedError:
         raise UserError(f"{path}: MATLAB's 7.3 format; save it with -v7") from None
-    except Exception as error:  # SciPy raises many kinds for a damaged file
-        if not isinstance(error, _DAMAGED) and path.suffix != ".mat":
-            raise
+    except Exception as error:  # NumPy, zipfile and SciPy raise many kinds for a damaged file
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: damaged or not {path.suffix or 'an array file'} ({reason})") from None
     for key in keys:
@@ -33,11 +28,9 @@ def read(path: Path, keys: Sequence[str], optional: Sequence[str] = ()) -> dict[
     return arrays
 
 
-_DAMAGED = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
-
-
 def _npz(path: Path, keys: set[str]) -> tuple[dict[str, np.ndarray], list[str]]:
-    with np.load(path, allow_pickle=False) as file:
+    # Opened here, since np.load leaves a damaged file open.
+    with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
         return {key: file[key] for key in file.files if key in keys}, file.files
 
 

@@ -41,7 +41,10 @@ class Story:
 
 
 def find(options: Config, settings: Settings) -> Found:
-    """Without labels Lewis's test stories are for testing, all others for training, also those outside ModApte."""
+    """Without labels Lewis's test stories are for testing, all others for training, also those outside ModApte.
+
+    Their labels are None then, since any number would claim a class.
+    """
     paths = locate(settings)
     theirs = importlib.import_module(f"transferlab.data.{options.vocabulary}").locate(settings)
     classes = CLASSES if options.labels == "topics" else ()
