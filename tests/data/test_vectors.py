@@ -214,6 +214,14 @@ def test_files_that_are_no_features(tmp_path):
         one_line(error)
 
 
+def test_matlabs_newest_format_is_named(tmp_path):
+    header = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
+    (tmp_path / "new.mat").write_bytes(header.ljust(600, b"\0"))
+    with pytest.raises(UserError) as error:
+        find("features", path=str(tmp_path / "new.mat"))
+    one_line(error, "new.mat: ", "save it with -v7")
+
+
 def table(path, *lines):
     path.write_bytes(gzip.compress("\n".join(lines).encode()) if path.suffix == ".gz" else "\n".join(lines).encode())
     return path

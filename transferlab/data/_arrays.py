@@ -17,10 +17,10 @@ def read(path: Path, keys: Sequence[str], optional: Sequence[str] = ()) -> dict[
     """
     try:
         arrays, there = (_mat if path.suffix == ".mat" else _npz)(path, {*keys, *optional})
-    except NotImplementedError:
-        raise UserError(f"{path}: MATLAB's 7.3 format; save it with -v7") from None
     except Exception as error:  # NumPy, zipfile and SciPy raise many kinds for a damaged file
         reason = " ".join(str(error).split())
+        if path.suffix == ".mat" and isinstance(error, NotImplementedError):
+            reason = "MATLAB's 7.3 format is not read; save it with -v7"
         raise UserError(f"{path}: damaged or not {path.suffix or 'an array file'} ({reason})") from None
     for key in keys:
         if key not in arrays:
