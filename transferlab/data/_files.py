@@ -102,6 +102,26 @@ def files_or_sample(
     raise UserError(f"{name}: not found and not downloaded ({problem}); {_where(folders, files)}")
 
 
+def by_hand(
+    name: str, folders: Sequence[str], choices: Sequence[Sequence[str]], settings: Settings, origin: str
+) -> list[Path]:
+    """Paths of the first of ``choices`` that is there as a whole, for a set that is neither packaged nor downloaded.
+
+    folders: as for :func:`files_or_sample`. choices: names of files or folders that each hold the set. origin: where
+    the data comes from. Raises :class:`UserError` that says so where none is there.
+    """
+    todo = f"put {', '.join(choices[0])} into <data.root>/{folders[0]} or {cache_dir() / folders[0]} ({origin})"
+    if settings.edition == "sample":
+        raise UserError(f"data.edition=sample: the package has no sample of {name}; use data.edition=full and {todo}")
+    for root in roots(settings):
+        for folder in _candidates(root, folders):
+            for choice in choices:
+                paths = [folder / file for file in choice]
+                if all(path.exists() for path in paths):
+                    return paths
+    raise UserError(f"{name}: not found; {todo}")
+
+
 def _candidates(root: Path, folders: Sequence[str]) -> list[Path]:
     # Several sets call their files as MNIST does, so a root is searched itself only if it is called as the set.
     itself = f"/{root.resolve().as_posix().lower()}"

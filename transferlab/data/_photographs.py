@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transferlab.data._files import Settings, roots
+from transferlab.data._files import Settings, cache_dir, roots
 from transferlab.errors import UserError
 
 BSDS = ("BSDS500/data/images", "BSR/BSDS500/data/images", "data/images")
@@ -46,6 +46,11 @@ def bsds500(settings: Settings) -> Photographs | None:
                     "bsds500", {"train": parts["train"], "test": parts[held_out]}, {"train": "train", "test": held_out}
                 )
     return None
+
+
+def where() -> str:
+    """What to do to have BSDS500."""
+    return f"put BSDS500/data/images/train and test under <data.root> or {cache_dir()}"
 
 
 def packaged() -> Photographs:

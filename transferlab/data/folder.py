@@ -10,6 +10,7 @@ import numpy as np
 from transferlab.config import require
 from transferlab.data._files import Found, Settings, provenance, sha256
 from transferlab.data._selection import Selection
+from transferlab.data._split import held_out
 from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
 
@@ -50,7 +51,10 @@ def find(options: Config, settings: Settings) -> Found:
     def load(split: str) -> Dataset:
         paths, labels = [], []
         for label, name in enumerate(classes):
-            files = _images(root / split / name) if divided else _part(_images(root / name), split, options, label)
+            files = _images(root / split / name if divided else root / name)
+            if not divided:
+                test = held_out(len(files), options.test_fraction, label)
+                files = [path for path, tests in zip(files, test) if tests == (split == "test")]
             paths += files
             labels += [label] * len(files)
         pixels = np.stack([_read(path, options.size) for path in paths])
@@ -78,14 +82,6 @@ def _classes(folder: Path, images: int) -> tuple[str, ...]:
 def _images(folder: Path) -> list[Path]:
     paths = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
     return sorted(p for p in paths if p.is_file())
-
-
-def _part(files: list[Path], split: str, options: Config, label: int) -> list[Path]:
-    """A class's training or test images: a fixed random share, at least one image in each."""
-    count = min(max(1, round(len(files) * options.test_fraction)), len(files) - 1)
-    order = np.random.default_rng([0, label]).permutation(len(files))
-    rows = order[:count] if split == "test" else order[count:]
-    return [files[i] for i in sorted(rows)]
 
 
 def _read(path: Path, size: int) -> np.ndarray:

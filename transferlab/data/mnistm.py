@@ -22,7 +22,7 @@ from transferlab.config import require
 from transferlab.data import _released_mnistm as released
 from transferlab.data import mnist
 from transferlab.data._files import Found, Settings, cache_dir, sha256, warn_once
-from transferlab.data._photographs import Photographs, bsds500, packaged, patches
+from transferlab.data._photographs import Photographs, bsds500, packaged, patches, where
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
@@ -85,10 +85,7 @@ def _photographs(options: Config, settings: Settings, edition: str) -> Photograp
     found = bsds500(settings)
     if found is None and (options.photographs == "bsds500" or settings.edition == "full"):
         asked = "mnistm.photographs=bsds500" if options.photographs == "bsds500" else "mnistm: data.edition=full"
-        raise UserError(
-            f"{asked}: BSDS500 not found; put BSDS500/data/images/train and test "
-            f"under <data.root> or {cache_dir()}, or choose photographs=packaged"
-        )
+        raise UserError(f"{asked}: BSDS500 not found; {where()}, or choose photographs=packaged")
     if found is None:
         warn_once("mnistm: BSDS500 is not at hand, patches come from the three packaged photographs")
     return found or packaged()
