@@ -369,13 +369,13 @@ def test_folder_takes_what_real_folders_hold(tmp_path):
 
 def test_sixteen_bit_and_turned_pictures(tmp_path):
     Image.fromarray(np.full((20, 20), 0x4321, np.uint16)).save(tmp_path / "deep.png")
-    assert (folder._read(tmp_path / "deep.png", 16) == 0x43).all()
+    assert (folder.read_image(tmp_path / "deep.png", "deep.png", 16) == 0x43).all()
     turned = Image.new("RGB", (20, 20))
     turned.paste((255, 255, 255), (0, 0, 20, 10))
     exif = turned.getexif()
     exif[0x112] = 3  # upside down
     turned.save(tmp_path / "turned.png", exif=exif)
-    assert folder._read(tmp_path / "turned.png", 20)[0, 15, 5] == 255
+    assert folder.read_image(tmp_path / "turned.png", "turned.png", 20)[0, 15, 5] == 255
 
 
 def test_a_folder_called_as_another_set_is_not_taken(tmp_path, no_data):

@@ -113,13 +113,21 @@ def by_hand(
     todo = f"put {', '.join(choices[0])} into <data.root>/{folders[0]} or {cache_dir() / folders[0]} ({origin})"
     if settings.edition == "sample":
         raise UserError(f"data.edition=sample: the package has no sample of {name}; use data.edition=full and {todo}")
+    paths = at_hand(folders, choices, settings)
+    if not paths:
+        raise UserError(f"{name}: not found; {todo}")
+    return paths
+
+
+def at_hand(folders: Sequence[str], choices: Sequence[Sequence[str]], settings: Settings) -> list[Path]:
+    """Paths of the first of ``choices`` that is there as a whole, as for :func:`by_hand`; empty where none is."""
     for root in roots(settings):
         for folder in _candidates(root, folders):
             for choice in choices:
                 paths = [folder / file for file in choice]
                 if all(path.exists() for path in paths):
                     return paths
-    raise UserError(f"{name}: not found; {todo}")
+    return []
 
 
 def _candidates(root: Path, folders: Sequence[str]) -> list[Path]:

@@ -9,11 +9,11 @@ import pickle
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from transferlab.data import mnist
+from transferlab.data._arrays import ArraysOnly
 from transferlab.data._files import Found, Settings, cache_dir, provenance, roots
 from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
@@ -98,7 +98,7 @@ def _arrays(path: Path, digits: Found, split: str) -> tuple[np.ndarray, np.ndarr
     assert labels is not None
     try:
         with path.open("rb") as file:
-            content = _ArraysOnly(file, encoding="latin1").load()
+            content = ArraysOnly(file, encoding="latin1").load()
         images = content[split]
         if split == "train" and "valid" in content and len(images) < len(labels):
             images = np.concatenate([content["valid"], images])
@@ -108,28 +108,3 @@ def _arrays(path: Path, digits: Found, split: str) -> tuple[np.ndarray, np.ndarr
     if len(labels) != len(images):
         raise UserError(f"{path}: {len(images)} {split} images, MNIST ({digits.edition}) has {len(labels)} labels")
     return images, labels, path
-
-
-def _latin1(text: str, encoding: str) -> bytes:
-    """How pickles of before protocol 3 write bytes."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it asks for the encoding {encoding}")
-    return text.encode(encoding)
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Rebuilds NumPy arrays and refuses every other class or function."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        # What NumPy itself would name, under its modules' names before and since NumPy 2.
-        allowed: dict[tuple[str, str], Any] = {
-            ("numpy", "ndarray"): np.ndarray,
-            ("numpy", "dtype"): np.dtype,
-            ("numpy.multiarray", "_reconstruct"): np.empty(1).__reduce_ex__(2)[0],
-            ("numpy.numeric", "_frombuffer"): np.empty(1).__reduce_ex__(5)[0],
-            ("_codecs", "encode"): _latin1,
-        }
-        plain = module.replace("numpy._core.", "numpy.").replace("numpy.core.", "numpy.")
-        if (plain, name) not in allowed:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return allowed[plain, name]

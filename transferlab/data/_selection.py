@@ -54,7 +54,7 @@ def select(found: Found, selection: Selection) -> Found:
     def load(split: str) -> Dataset:
         data = found.load(split)
         if selection.classes is not None:
-            data = _of_classes(data, classes)
+            data = of_classes(data, classes)
         if selection.transform != "none":
             data = dataclasses.replace(data, inputs=transformed(data.inputs, selection.transform))
         asked = {k: v for k, v in vars(selection).items() if k in ("classes", "transform")}
@@ -63,7 +63,8 @@ def select(found: Found, selection: Selection) -> Found:
     return dataclasses.replace(found, classes=classes, load=load)
 
 
-def _of_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
+def of_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
+    """``data`` with ``classes`` alone, labelled in their order."""
     assert data.labels is not None
     new_label = np.full(len(data.classes), -1)
     old_labels = [data.classes.index(name) for name in classes]

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import logging
-import lzma
-import tarfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from transferlab.config import require
+from transferlab.data._archives import Paths, digests
 from transferlab.data._files import Found
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
@@ -25,8 +21,6 @@ from transferlab.errors import UserError
 log = logging.getLogger(__name__)
 Texts = tuple[list[str], np.ndarray | None]
 """Documents, and their labels int64 [N] where they have them."""
-Paths = tuple[Path, ...]
-"""An archive, or the files or folders that it unpacks to."""
 
 
 @dataclass
@@ -92,37 +86,3 @@ def _fitted(vocabulary: str, paths: Paths, words: int) -> tuple[Any, Any]:
     found = counts.shape[1]
     require(found == words, f"words={words}: the training texts of {vocabulary} have only {found} words")
     return counter, TfidfTransformer().fit(counts)
-
-
-def members(paths: Paths) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each file in ``paths``. Raises :class:`UserError` naming a damaged one."""
-    for path in paths:
-        try:
-            if path.is_dir():
-                for file in sorted(file for file in path.rglob("*") if file.is_file()):
-                    yield file.relative_to(path.parent).as_posix(), file.read_bytes()
-            elif ".tar" in path.suffixes:
-                with tarfile.open(path) as archive:
-                    for member in archive:
-                        content = archive.extractfile(member)
-                        if content is not None:
-                            yield member.name, content.read()
-            else:
-                yield path.name, path.read_bytes()
-        except (OSError, EOFError, tarfile.TarError, lzma.LZMAError, zlib.error) as error:
-            raise UserError(f"{path}: damaged or truncated ({error}); fetch it again") from None
-
-
-@lru_cache(maxsize=4)
-def digests(paths: Paths) -> dict[str, str]:
-    """SHA-256 of each archive or file, of a folder over the names and bytes of its files."""
-    record = {}
-    for path in paths:
-        digest = hashlib.sha256()
-        if path.is_dir():
-            for name, content in members((path,)):
-                digest.update(f"{name} {len(content)}\n".encode() + content)
-        else:
-            digest.update(path.read_bytes())
-        record[path.name] = digest.hexdigest()
-    return record

@@ -11,6 +11,7 @@ import numpy as np
 
 from transferlab.config import require
 from transferlab.data import _text
+from transferlab.data._archives import Paths, members
 from transferlab.data._files import Found, Settings, by_hand
 
 CLASSES = (
@@ -34,7 +35,7 @@ def find(options: Config, settings: Settings) -> Found:
     )
 
 
-def locate(settings: Settings) -> _text.Paths:
+def locate(settings: Settings) -> Paths:
     """The archive or its two folders."""
     parts = ("20news-bydate-train", "20news-bydate-test")
     choices = [("20news-bydate.tar.xz",), ("20news-bydate.tar.gz",), parts]
@@ -42,13 +43,13 @@ def locate(settings: Settings) -> _text.Paths:
     return tuple(by_hand("newsgroups", ("20news", "20news-bydate", "20news_home"), choices, settings, origin))
 
 
-def training_texts(paths: _text.Paths) -> list[str]:
+def training_texts(paths: Paths) -> list[str]:
     """What a vocabulary is made of."""
     return messages(paths)[0][0]
 
 
 @lru_cache(maxsize=1)
-def messages(paths: _text.Paths) -> tuple[_text.Texts, _text.Texts]:
+def messages(paths: Paths) -> tuple[_text.Texts, _text.Texts]:
     """Training and test messages, without the headers, footers and quotes that give a group away.
 
     Raises :class:`~transferlab.errors.UserError` naming a damaged file, or a group without messages.
@@ -56,7 +57,7 @@ def messages(paths: _text.Paths) -> tuple[_text.Texts, _text.Texts]:
     from sklearn.datasets import _twenty_newsgroups as strip
 
     found: dict[str, tuple[list[str], list[int]]] = {"train": ([], []), "test": ([], [])}
-    for name, content in _text.members(paths):
+    for name, content in members(paths):
         *_, part, group, number = ("", "", *PurePosixPath(name).parts)
         if number.startswith("."):  # what some systems leave in every folder
             continue

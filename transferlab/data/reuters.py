@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from transferlab.data import _text
+from transferlab.data._archives import Paths, members
 from transferlab.data._files import Found, Settings, by_hand
 from transferlab.errors import UserError
 
@@ -59,28 +60,28 @@ def find(options: Config, settings: Settings) -> Found:
     return _text.find("reuters", "full", classes, options, paths, theirs, texts)
 
 
-def locate(settings: Settings) -> _text.Paths:
+def locate(settings: Settings) -> Paths:
     """The archive or its 22 files."""
     choices = [("reuters21578.tar.xz",), ("reuters21578.tar.gz",), FILES]
     origin = "or the .sgm files in it; from http://www.daviddlewis.com/resources/testcollections/reuters21578"
     return tuple(by_hand("reuters", ("reuters21578", "reuters"), choices, settings, origin))
 
 
-def training_texts(paths: _text.Paths) -> list[str]:
+def training_texts(paths: Paths) -> list[str]:
     """What a vocabulary is made of."""
     return unlabelled(paths, "train")
 
 
-def unlabelled(paths: _text.Paths, split: str) -> list[str]:
+def unlabelled(paths: Paths, split: str) -> list[str]:
     return [s.text for s in stories(paths) if s.has_body and (s.split == "TEST") == (split == "test")]
 
 
 @lru_cache(maxsize=1)
-def stories(paths: _text.Paths) -> list[Story]:
+def stories(paths: Paths) -> list[Story]:
     """All stories. Raises :class:`UserError` naming a file that is damaged or missing."""
     found: list[Story] = []
     seen = set()
-    for name, content in _text.members(paths):
+    for name, content in members(paths):
         name = PurePosixPath(name).name
         if name in FILES:
             seen.add(name)
