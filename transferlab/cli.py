@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from transferlab import __version__, plan
+from transferlab import __version__, layouts, plan, rendering, tables
 from transferlab.config import Config, conf_dir, nearest
 from transferlab.errors import UserError
 from transferlab.runs import FINISHED, RunFolder, new_folder, stored_config
@@ -63,10 +63,7 @@ def run(words: Sequence[str]) -> int:
     if args.cfg:
         _hand_to_hydra(list(words))
         return 0
-    for name in {job.config.device.name for job in jobs} - {"auto", "cpu"}:
-        from transferlab.dispatch import pick_device
-
-        pick_device(name)
+    _check_devices(job.config for job in jobs)
     folders = [job.folder for job in jobs]
     if args.multirun:
         _hand_to_hydra(list(words))
@@ -78,6 +75,23 @@ def run(words: Sequence[str]) -> int:
             folders = [new_folder(jobs[0].folder)]
         _hand_to_hydra([*words, f"hydra.run.dir='{folders[0]}'"])
     return 0 if all(RunFolder(f).status.get("status") == FINISHED for f in folders) else 1
+
+
+def table(words: Sequence[str]) -> int:
+    """Run what is missing of a table of conf/table, and write the table."""
+    asked = tables.request(words)
+    wanted = tables.cells(asked, fetch=not (asked.render or asked.dry_run))
+    lines, sentence = rendering.forecast(asked, wanted)
+    if asked.dry_run:
+        print(f"{layouts.text(lines)}\n\n{sentence}")
+        return 0
+    waiting = [] if asked.render else tables.to_run(wanted)
+    if waiting:
+        print(sentence, file=sys.stderr)
+        _check_devices(cell.config for cell in waiting)
+        plan.launch([cell.overrides for cell in waiting], asked.words, asked.config_dir, job)
+    print(rendering.render(asked))
+    return 0 if asked.render or not tables.to_run(wanted) else 1
 
 
 def doctor(words: Sequence[str]) -> int:
@@ -101,7 +115,7 @@ def doctor(words: Sequence[str]) -> int:
     return 0
 
 
-VERBS: dict[str, Callable[[Sequence[str]], int]] = {"run": run, "doctor": doctor}
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {"run": run, "table": table, "doctor": doctor}
 
 
 def job(composed: DictConfig) -> None:
@@ -122,7 +136,7 @@ def execute(config: Config, folder: RunFolder, parallel: bool) -> None:
         if folder.status.get("status") == FINISHED:
             log.info("%s: finished before", folder.path)
             return
-        folder.set_status("running", fingerprint=fingerprint)
+        folder.set_status("running", fingerprint=fingerprint, editions=editions)
         _terminate_politely()
         try:
             from transferlab import dispatch
@@ -153,6 +167,13 @@ def _resume(path: Path) -> int:
     folder = RunFolder(path)
     execute(stored_config(path), folder, parallel=False)
     return 0 if folder.status.get("status") == FINISHED else 1
+
+
+def _check_devices(configs: Iterable[Config]) -> None:
+    for name in {config.device.name for config in configs} - {"auto", "cpu"}:
+        from transferlab.dispatch import pick_device
+
+        pick_device(name)
 
 
 def _hand_to_hydra(words: list[str]) -> None:

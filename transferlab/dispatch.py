@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from transferlab import data
-from transferlab.config import LABELLED, UNLABELLED, Config, Role, Sees, method_schema, require
+from transferlab.config import LABELLED, UNLABELLED, Config, Role, Sees, edition_name, method_schema, require
 from transferlab.data._selection import few
 from transferlab.data.dataset import Dataset
 from transferlab.evaluation import figures
@@ -65,7 +65,7 @@ def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, 
     record, confusion = evaluator.final(predictor)
     results = {
         "method": config.names["method"], "source": config.names["source"], "target": config.names["target"],
-        "seed": config.seed, "edition": _edition(editions), "status": "finished", "steps": engine.steps,
+        "seed": config.seed, "edition": edition_name(editions), "status": "finished", "steps": engine.steps,
         "seconds": round(engine.watch.seconds, 2),
         "images_per_second": round(engine.images / max(engine.watch.seconds, 1e-9), 1),
         **record, **selections(engine.rows), **forgetting(engine.rows, record),
@@ -145,11 +145,6 @@ def prepare(config: Config, sees: Sees, device: torch.device) -> tuple[Problem, 
     provenance = {f"{role}_{d.provenance.get('split', split)}": d.provenance
                   for split, sets in (("train", train), ("test", test)) for role, d in sets.items()}  # fmt: skip
     return problem, truth, provenance
-
-
-def _edition(editions: Mapping[str, str]) -> str:
-    """One word where both domains' editions are the same, else source/target."""
-    return "/".join(dict.fromkeys([editions["source"], editions["target"]]))
 
 
 def _feature_panel(evaluator: Evaluator, predictor: Predictor) -> Panel:

@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hydra
+from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
+from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -56,6 +59,27 @@ def jobs(args: argparse.Namespace) -> list[Job]:
     for job in planned:
         RunFolder(job.folder).check(job.fingerprint)
     return planned
+
+
+def compose(lists: Sequence[Sequence[str]], config_dir: str | None) -> list[DictConfig]:
+    """What Hydra composes of each list of overrides, Hydra's own settings included."""
+    with _hydra():
+        return [_compose(overrides, config_dir) for overrides in lists]
+
+
+def launch(lists: Sequence[Sequence[str]], words: Sequence[str], config_dir: str | None, task: TaskFunction) -> None:
+    """Run ``task`` once for each list of overrides, as jobs of a sweep, by the launcher that ``words`` choose.
+
+    A sweeper would ask for a product of choices; a launcher takes any list of jobs.
+    """
+    with _hydra():
+        engine = GlobalHydra.instance().hydra
+        assert engine is not None
+        shared = [*words, *_search_path(config_dir), "hydra.mode=MULTIRUN"]
+        config = engine.compose_config("config", shared, RunMode.MULTIRUN, with_log_configuration=False)
+        context = HydraContext(config_loader=engine.config_loader, callbacks=Callbacks(config))
+        launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=config)
+        launcher.launch(lists, initial_job_idx=0)
 
 
 def typed(composed: DictConfig) -> Config:
@@ -98,14 +122,18 @@ def _check_inputs(config: Config, sees: Sees, found: Mapping[str, Found]) -> Non
     require(fits, f"model={config.model.name}: is for images, {both}; use model=mlp")
 
 
-def run_name(*, _root_: DictConfig) -> str:
-    """A sweep folder's name, from its config: a readable part and a fingerprint of all that determines the result."""
-    config = typed(_root_)
+def run_name(config: Config, editions: Mapping[str, str]) -> str:
+    """A sweep folder's name: a readable part and a fingerprint of all that determines the result."""
     readable = "-".join(config.names[group] for group in ("method", "source", "target"))
-    return f"{readable}-seed{config.seed}-{config.fingerprint(editions(config))}"
+    return f"{readable}-seed{config.seed}-{config.fingerprint(editions)}"
 
 
-OmegaConf.register_new_resolver("transferlab.run_name", run_name, replace=True)
+def _run_name(*, _root_: DictConfig) -> str:
+    config = typed(_root_)
+    return run_name(config, editions(config))
+
+
+OmegaConf.register_new_resolver("transferlab.run_name", _run_name, replace=True)
 
 
 def _listed(classes: tuple[str, ...]) -> str:
@@ -140,9 +168,8 @@ def _combinations(args: argparse.Namespace) -> list[list[str]]:
 
 
 def _compose(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
-    extra = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
     try:
-        return hydra.compose("config", overrides=[*overrides, *extra], return_hydra_config=True)
+        return hydra.compose("config", overrides=[*overrides, *_search_path(config_dir)], return_hydra_config=True)
     except MissingConfigException as error:
         group, _, wrong = str(error.missing_cfg_file).rpartition("/")
         options = error.options or []
@@ -150,6 +177,10 @@ def _compose(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
         raise UserError(f"{group}={wrong}: no such choice; allowed are {allowed}{nearest(wrong, options)}") from None
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(error)) from None
+
+
+def _search_path(config_dir: str | None) -> list[str]:
+    return [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
 
 
 def _explain(error: Exception) -> str:

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from transferlab import layouts
 from transferlab.files import write_text
 from transferlab.plan import Job
 from transferlab.runs import FINISHED, RunFolder
@@ -24,7 +25,7 @@ def summarise(jobs: Sequence[Job]) -> None:
     path = jobs[0].folder.parent / "summary.csv"
     write_text(path, text.getvalue())
     print()
-    print(render(grouped(jobs, records)))
+    print(layouts.text(grouped(jobs, records)))
     print(f"\n{path}")
 
 
@@ -69,12 +70,3 @@ def spread(values: Sequence[float]) -> str:
         return "-"
     deviation = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.4f}{deviation}"
-
-
-def render(rows: Sequence[dict[str, str]]) -> str:
-    """Rows as aligned text; a column that is empty throughout is left out."""
-    columns = [c for c in rows[0] if any(row[c] for row in rows)]
-    widths = {c: max(len(c), *(len(row[c]) for row in rows)) for c in columns}
-    lines = ["  ".join(c.ljust(widths[c]) for c in columns)]
-    lines += ["  ".join(row[c].ljust(widths[c]) for c in columns) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)

@@ -134,6 +134,37 @@ def feature_space(panels: Sequence[Panel], path: Path, classes: Sequence[str]) -
     _save(figure, path)
 
 
+def bars(
+    columns: Sequence[str],
+    values: Mapping[str, Sequence[Sequence[float]]],
+    marks: Mapping[str, Sequence[Sequence[float]]],
+    path: Path,
+    title: str,
+    unit: str,
+) -> None:
+    """A group of bars for each of ``columns``: mean ± std of ``values``, by row and column, and ``marks`` on them."""
+    figure = Figure(figsize=(max(6.0, 0.35 * len(columns) * (len(values) + 1) + 2.5), 4.2), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(values)
+    colours = (CRITIC, *OTHERS, SOURCE, TARGET)
+    published: str | None = "published"
+    for i, (row, of_row) in enumerate(values.items()):
+        places = np.arange(len(columns)) + (i - (len(values) - 1) / 2) * width
+        means = [float(np.mean(v)) if v else math.nan for v in of_row]
+        spreads = [float(np.std(v, ddof=1)) if len(v) > 1 else math.nan for v in of_row]
+        axes.bar(places, means, 0.9 * width, yerr=spreads, color=colours[i % len(colours)], capsize=2, label=row)
+        points = [(x, y) for x, of_bar in zip(places, marks[row], strict=True) for y in of_bar]
+        if points:
+            axes.plot(*zip(*points, strict=True), "k_", ms=45 * width, label=published)
+            published = None
+    axes.set_xticks(range(len(columns)), columns, rotation=20 if len(columns) > 4 else 0)
+    axes.set(title=title, ylabel=unit)
+    axes.grid(axis="y", alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    _save(figure, path)
+
+
 def atoms(dictionary: np.ndarray, shape: Sequence[int], path: Path) -> None:
     """The first 100 rows of a dictionary [K, D] as pictures of ``shape`` (C, H, W), each on its own grey scale."""
     figure = Figure(figsize=(6, 6), layout="constrained")
