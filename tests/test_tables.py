@@ -91,6 +91,12 @@ def test_means_and_spreads_are_those_of_the_records(tiny):
     assert rows_of(path)["mnist_usps", "source_oracle"]["metric"] == "oracle_target_accuracy"
 
 
+def test_the_counts_really_used_stand_below(tiny):
+    done = tiny[-1]
+    mnist, usps = "mnist: 10000 + 2000 of 1x28x28, 10 classes", r"usps: 4000 + 1000 of 1x16x16, 10 classes"
+    assert re.search(rf"^mnist_usps \(sample\) +{re.escape(mnist)} +{re.escape(usps)}$", done.stdout, re.M)
+
+
 def test_a_failing_cell_is_shown_with_its_reason(tiny):
     path, _, _, _, done = tiny
     assert rows_of(path)["mnist_usps", "diverging"]["n"] == "0"
@@ -182,7 +188,7 @@ def made(**changes) -> tables.Request:
 def entry(row, values, column="x_y", edition="full", notes=()):
     asked = made()
     published = {"paper": asked.table.published["paper"].figures[row][column]}
-    return rendering.Entry(row, column, edition, "target_accuracy", 3, values, [60.0], published, list(notes))
+    return rendering.Entry(row, column, edition, "target_accuracy", 3, values, [60.0], published, list(notes), {})
 
 
 ENTRIES = [entry("low", [0.5, 0.5, 0.5]), entry("a_b|c", [0.80, 0.82, 0.84]), entry("up", [0.9], notes=["missing"])]
@@ -236,7 +242,7 @@ def test_editions_are_never_mixed_in_a_column(monkeypatch, no_data):
     assert len(wanted) == 6 and [cell.config.seed for cell in wanted] == [0, 0, 1, 1, 2, 2]
 
     def record(edition, accuracy):
-        return rendering.Record(edition, {"status": "finished"}, {"target_accuracy": accuracy, "seconds": 1.0})
+        return rendering.Record(edition, {"status": "finished"}, {"target_accuracy": accuracy, "seconds": 1.0}, {})
 
     known = {cell.config.fingerprint({}): [record("full", 0.9)] for cell in wanted}
     known[wanted[0].config.fingerprint({})] = [record("full", 0.9), record("sample", 0.1)]
@@ -253,7 +259,7 @@ def test_a_metric_that_is_not_there_is_refused_with_the_nearest(no_data):
     asked = made(rows={"low": {"overrides": ["method=source_only"], "metric": "target_acuracy"}},
                  columns={"x_y": {"overrides": ["source=mnist", "target=usps"]}}, published={}, gap=[])  # fmt: skip
     wanted = tables.cells(asked, fetch=False)
-    done = rendering.Record("full", {"status": "finished"}, {"target_accuracy": 0.5, "seconds": 1.0})
+    done = rendering.Record("full", {"status": "finished"}, {"target_accuracy": 0.5, "seconds": 1.0}, {})
     with pytest.raises(UserError, match="has no target_acuracy; .*did you mean target_accuracy"):
         rendering.entries(asked, wanted, {wanted[0].config.fingerprint({}): [done]})
 

@@ -142,7 +142,8 @@ def prepare(config: Config, sees: Sees, device: torch.device) -> tuple[Problem, 
         source_test=everything("source"),
         target_test=everything("target"),
     )
-    provenance = {f"{role}_{d.provenance.get('split', split)}": d.provenance
+    provenance = {f"{role}_{d.provenance.get('split', split)}":
+                  {**d.provenance, "shape": list(d.inputs.shape[1:]), "class_count": len(d.classes)}
                   for split, sets in (("train", train), ("test", test)) for role, d in sets.items()}  # fmt: skip
     return problem, truth, provenance
 

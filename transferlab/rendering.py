@@ -28,6 +28,8 @@ class Record:
     edition: str
     status: dict[str, Any]
     results: dict[str, Any]
+    """Empty where the run is not finished; so is data."""
+    data: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Entry:
     seconds: list[float]
     published: dict[str, float]
     notes: list[str]
+    data: dict[str, str]
+    """The source and the target in words, where a run is finished."""
 
     @property
     def heading(self) -> str:
@@ -64,8 +68,9 @@ def records(sweep: Path) -> Records:
         status = folder.status
         editions = status.get("editions")
         if editions and config.fingerprint(editions) == status.get("fingerprint"):
-            results = folder.results if status["status"] == FINISHED else {}
-            found.setdefault(config.fingerprint({}), []).append(Record(edition_name(editions), status, results))
+            done = status["status"] == FINISHED
+            read = [read_json(folder.path / f"{name}.json") if done else {} for name in ("results", "data")]
+            found.setdefault(config.fingerprint({}), []).append(Record(edition_name(editions), status, *read))
     return found
 
 
@@ -87,7 +92,9 @@ def entries(asked: Request, wanted: Sequence[Cell], known: Records) -> list[Entr
 
 def _entry(table: Table, row: str, column: str, edition: str, seeds: list[tuple[Cell, Record | None]]) -> Entry:
     metric = table.rows[row].metric or table.metric
-    done = [record.results for _, record in seeds if record and record.status["status"] == FINISHED]
+    finished = [(cell, record) for cell, record in seeds if record and record.results]
+    done = [record.results for _, record in finished]
+    data = [{role: _domain(cell, record, role) for role in ("source", "target")} for cell, record in finished]
     for results in done:
         numbers = [key for key, value in results.items() if isinstance(value, float)]
         where = f"{row}, {column}: results.json has no {metric}"
@@ -108,7 +115,18 @@ def _entry(table: Table, row: str, column: str, edition: str, seeds: list[tuple[
         if column in paper.figures.get(row, {})
     }
     return Entry(row, column, edition, metric, len(seeds), [float(r[metric]) for r in done],
-                 [r["seconds"] for r in done], published, notes)  # fmt: skip
+                 [r["seconds"] for r in done], published, notes, data[0] if data else {})  # fmt: skip
+
+
+def _domain(cell: Cell, record: Record, role: str) -> str:
+    """What a run has really used: 'mnist: 60000 + 10000 of 1x28x28, 10 classes, 5 labels each'."""
+    parts: list[dict[str, Any]] = [record.data.get(f"{role}_{split}", {}) for split in ("train", "test")]
+    first = next((part for part in parts if part), {})
+    counts = " + ".join(str(part.get("count", 0)) for part in parts)
+    words = f"{first.get('name', '?')}: {counts} of {'x'.join(map(str, first.get('shape', '?')))}"
+    few = getattr(cell.config, role).per_class
+    labels = f", {few} labels each" if few else ""
+    return f"{words}, {first['class_count']} classes{labels}" if first.get("class_count") else words
 
 
 def gap_closed(value: float | None, lower: float | None, upper: float | None) -> float | None:
@@ -173,6 +191,17 @@ def details(asked: Request, found: Sequence[Entry]) -> list[dict[str, str]]:
     return shown
 
 
+def data_used(found: Sequence[Entry]) -> list[dict[str, str]]:
+    """A line for each column, or for each of its figures where they differ in their data."""
+    lines = []
+    for heading in dict.fromkeys(entry.heading for entry in found):
+        there = [entry for entry in found if entry.heading == heading and entry.data]
+        same = all(entry.data == there[0].data for entry in there)
+        for entry in there[:1] if same else there:
+            lines.append({"column": heading, "row": "" if same else entry.row, **entry.data})
+    return lines
+
+
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f} %"
 
@@ -204,7 +233,7 @@ def write(asked: Request, folder: Path, found: Sequence[Entry]) -> str:
     from transferlab.evaluation import figures
 
     title, notes = asked.table.title, footnotes(asked, found)
-    tables = [grid(asked, found), details(asked, found)]
+    tables = [rows for rows in (grid(asked, found), details(asked, found), data_used(found)) if rows]
     text = "\n\n".join([title, *map(layouts.text, tables), "\n".join(notes)]).rstrip() + "\n"
     write_text(folder / "table.txt", text)
     listed = "\n".join(f"- {note}" for note in notes)
