@@ -272,11 +272,20 @@ def test_a_metric_that_is_not_there_is_refused_with_the_nearest(no_data):
         ({"columns": {"x": {"overrides": [], "cells": {"lo": []}}}}, "columns.x.cells=lo: .*did you mean low"),
         ({"rows": {"low": {"override": []}}}, "table.rows.low.override: no such key; .*did you mean overrides"),
         ({"columns": ["x"]}, "table.columns=.*: a mapping is needed"),
+        ({"seeds": []}, "seeds: at least one is needed"),
     ],
 )
 def test_a_table_that_is_not_right_is_refused(change, message):
     with pytest.raises(UserError, match=message):
         made(**change)
+
+
+@pytest.mark.parametrize("content", ["title: [", "3", ""])
+def test_a_file_that_is_no_table_is_refused(tmp_path, content):
+    (tmp_path / "table").mkdir()
+    (tmp_path / "table" / "mine.yaml").write_text(content)
+    with pytest.raises(UserError, match=r"mine\.yaml: (not readable as YAML|a mapping is needed)|a value is needed"):
+        tables.load("mine", str(tmp_path))
 
 
 @pytest.mark.parametrize("name", TABLES)

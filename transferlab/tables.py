@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from transferlab import plan
 from transferlab.config import Config, build, conf_dir, nearest, require
@@ -67,6 +66,8 @@ class Table:
     published: dict[str, Published] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for key in ("rows", "columns", "seeds"):
+            require(bool(getattr(self, key)), f"{key}: at least one is needed")
         require(len(self.gap) in (0, 2), f"gap={self.gap}: two rows are needed, the lower and the upper")
         for row in self.gap:
             _known(row, self.rows, "gap")
@@ -165,16 +166,18 @@ def _seeds(value: str) -> list[int]:
 
 def load(name: str, config_dir: str | None) -> Table:
     """The table ``name`` of conf/table, or of ``config_dir``/table. Raises :class:`UserError` where it is not right."""
-    places = [Path(place) / "table" for place in (config_dir, conf_dir()) if place]
-    files = {path.stem: path for place in reversed(places) for path in sorted(place.glob("*.yaml"))}
+    require(config_dir is None or Path(config_dir).is_dir(), f"--config-dir {config_dir}: no such folder")
+    places = [Path(place) / "table" for place in (conf_dir(), config_dir) if place]
+    files = {path.stem: path for place in places for path in sorted(place.glob("*.yaml"))}
     require(name in files, f"table={name}: no such table; allowed are {', '.join(sorted(files))}{nearest(name, files)}")
     try:
         values: Any = OmegaConf.to_container(OmegaConf.load(files[name]))
-    except (OmegaConfBaseException, ValueError) as error:
+    except Exception as error:  # the parser raises many kinds
         raise UserError(f"{files[name]}: not readable as YAML ({' '.join(str(error).split())})") from None
+    require(isinstance(values, dict), f"{files[name]}: a mapping is needed")
     if isinstance(values.get("seeds"), int):
         values["seeds"] = list(range(values["seeds"]))
-    return build(Table, values, f"table {name}")
+    return build(Table, values, f"table/{name}")
 
 
 def cells(asked: Request, fetch: bool) -> list[Cell]:
