@@ -1,4 +1,4 @@
-"""Modules and their optimiser as named tensors and plain numbers, and back."""
+"""Modules, their optimiser and their average as named tensors and plain numbers, and back."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from transferlab.training.average import Average
+
 Scalars = dict[str, dict[str, Any]]
 
 
-def pack(modules: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], Scalars]:
-    """Tensors called module/<name> and optimiser/<parameter>/<name>; what is no tensor apart, as numbers."""
+def pack(
+    modules: nn.Module, optimiser: torch.optim.Optimizer, average: Average | None
+) -> tuple[dict[str, Tensor], Scalars]:
+    """Tensors called module/<name>, optimiser/<parameter>/<name> and average/<number>; what is no tensor apart."""
     tensors = {f"module/{name}": tensor for name, tensor in modules.state_dict().items()}
+    tensors |= {f"average/{i}": tensor for i, tensor in enumerate(average.values if average else ())}
     scalars: Scalars = {}
     for index, entry in optimiser.state_dict()["state"].items():
         for name, value in entry.items():
@@ -25,10 +30,16 @@ def pack(modules: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[dict[str
 
 
 def unpack(
-    tensors: Mapping[str, Tensor], scalars: Scalars, modules: nn.Module, optimiser: torch.optim.Optimizer
+    tensors: Mapping[str, Tensor],
+    scalars: Scalars,
+    modules: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: Average | None,
 ) -> None:
-    """The inverse of :func:`pack`, into modules and an optimiser of the same make."""
+    """The inverse of :func:`pack`, into modules, an optimiser and an average of the same make."""
     modules.load_state_dict({k.removeprefix("module/"): v for k, v in tensors.items() if k.startswith("module/")})
+    for i, value in enumerate(average.values if average else ()):
+        value.copy_(tensors[f"average/{i}"])
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     state: dict[int, dict[str, Any]] = {int(index): dict(entry) for index, entry in scalars.items()}
     for key, value in tensors.items():

@@ -13,7 +13,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from transferlab.models.convnet import ConvNet, DomainCritic, normalisation
 from transferlab.problem import Batch, Labelled, Problem
 from transferlab.runs import RunFolder
 from transferlab.training import checkpoint, storage, store
+from transferlab.training.average import Average
 from transferlab.training.progress import Progress
 from transferlab.training.randomness import key
 from transferlab.training.schedules import annealed
@@ -118,7 +119,7 @@ class Run:
         classes = problem.source_classes if domain == "source" else problem.classes
         shape = max(tuple(part.shape[1:]) for part in inputs)
         with self.seeded(name):
-            return ConvNet(self.config.model, len(classes), shape, preprocess).to(self.device)
+            return ConvNet(self.config.model, len(classes), shape, preprocess, len(inputs)).to(self.device)
 
     def critic(self, net: ConvNet) -> DomainCritic:
         """A freshly initialised domain critic for the features of ``net``, on the device."""
@@ -167,7 +168,8 @@ class Run:
             return
         steps = train.steps if steps is None else steps
         optimiser = self._optimiser(both, options or {})
-        step = self._resume(stage, both, optimiser)
+        average = Average(both, train.average) if train.average else None
+        step = self._resume(stage, both, optimiser, average)
         evaluate_at = {round(steps * (i + 1) / train.evaluations) for i in range(train.evaluations)}
         bar = Progress(stage, steps, step)
         set_training(both)
@@ -175,23 +177,28 @@ class Run:
             while step < steps:
                 losses = self._step(stage, step, step / steps, optimiser, loss, batches, gradients)
                 step += 1
+                if average:
+                    average.update()
                 due = predictor is not None and step in evaluate_at
                 if due or step % train.log_every == 0 or step == steps:
                     row = self._row(stage, step, losses)
                     if due:
                         assert predictor is not None
-                        row |= self._measure(predictor)
+                        with average.in_place() if average else nullcontext():
+                            row |= self._measure(predictor)
                         set_training(both)
                     self.rows.append(row)
                     bar.update(step, row, self.images / self.watch.seconds)
                 if step < steps and (self._stop or step % train.checkpoint_every == 0):
-                    self._checkpoint(stage, step, both, optimiser)
+                    self._checkpoint(stage, step, both, optimiser, average)
                     if self._stop:
                         raise KeyboardInterrupt
         bar.close()
         both.eval()
         self.steps += step
-        self._checkpoint(stage, step, both, optimiser)
+        self._checkpoint(stage, step, both, optimiser, average)
+        if average:
+            average.swap()
         self._finish(stage, both.state_dict())
 
     def _step(
@@ -311,8 +318,10 @@ class Run:
         self.watch.seconds, self.images = state["seconds"], state["images"]
         return tensors, {**state, "optimiser": json.loads(metadata.get("optimiser", "{}"))}
 
-    def _checkpoint(self, stage: str, step: int, modules: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        tensors, scalars = checkpoint.pack(modules, optimiser)
+    def _checkpoint(
+        self, stage: str, step: int, modules: nn.Module, optimiser: torch.optim.Optimizer, average: Average | None
+    ) -> None:
+        tensors, scalars = checkpoint.pack(modules, optimiser, average)
         last = self.folder.path / "checkpoints" / "last.safetensors"
         if last.exists():
             last.replace(last.with_name("previous.safetensors"))
@@ -320,7 +329,7 @@ class Run:
         self.folder.write_metrics(self.rows)
         self.folder.set_status("running", stage=stage, step=step)
 
-    def _resume(self, stage: str, modules: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+    def _resume(self, stage: str, modules: nn.Module, optimiser: torch.optim.Optimizer, average: Average | None) -> int:
         """Load this stage's last whole checkpoint, if there is one; the step to go on from."""
         for name in ("last", "previous"):
             path = self.folder.path / "checkpoints" / f"{name}.safetensors"
@@ -333,7 +342,7 @@ class Run:
                 log.warning("%s; trying an older one", damaged)
                 continue
             tensors, state = self._restore(path)
-            checkpoint.unpack(tensors, state["optimiser"], modules, optimiser)
+            checkpoint.unpack(tensors, state["optimiser"], modules, optimiser, average)
             log.info("%s: continuing at step %d", stage, state["step"])
             return int(state["step"])
         return 0
