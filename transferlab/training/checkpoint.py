@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from transferlab.training import storage
 
 Scalars = dict[str, dict[str, Any]]
 
@@ -25,10 +28,14 @@ def pack(modules: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[dict[str
 
 
 def unpack(
-    tensors: Mapping[str, Tensor], scalars: Scalars, modules: nn.Module, optimiser: torch.optim.Optimizer
+    tensors: Mapping[str, Tensor], scalars: Scalars, modules: nn.Module, optimiser: torch.optim.Optimizer, path: Path
 ) -> None:
-    """The inverse of :func:`pack`, into modules and an optimiser of the same make."""
-    modules.load_state_dict({k.removeprefix("module/"): v for k, v in tensors.items() if k.startswith("module/")})
+    """The inverse of :func:`pack`, into modules and an optimiser of the same make; ``path`` is named if they are not.
+
+    Raises :class:`~transferlab.errors.UserError` for a checkpoint of another architecture.
+    """
+    of_modules = {k.removeprefix("module/"): v for k, v in tensors.items() if k.startswith("module/")}
+    storage.fill(modules, of_modules, path)
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     state: dict[int, dict[str, Any]] = {int(index): dict(entry) for index, entry in scalars.items()}
     for key, value in tensors.items():

@@ -162,7 +162,7 @@ class Run:
         train = self.config.train
         finished = self._stage_file(stage)
         if finished.exists():
-            both.load_state_dict(self._restore(finished)[0])
+            storage.fill(both, self._restore(finished)[0], finished)
             both.eval()
             return
         steps = train.steps if steps is None else steps
@@ -333,7 +333,7 @@ class Run:
                 log.warning("%s; trying an older one", damaged)
                 continue
             tensors, state = self._restore(path)
-            checkpoint.unpack(tensors, state["optimiser"], modules, optimiser)
+            checkpoint.unpack(tensors, state["optimiser"], modules, optimiser, path)
             log.info("%s: continuing at step %d", stage, state["step"])
             return int(state["step"])
         return 0
