@@ -32,7 +32,7 @@ BAD = {
     "source=folder": "folder: say which folder",
     "source=svhn": "data.edition=sample: the package has no sample of svhn",
     "method=dann,source_only": "several values need -m",
-    "runn": "runn: no such verb; allowed are run, doctor; did you mean run",
+    "runn": "runn: no such verb; allowed are run, doctor, compare; did you mean run",
     "resume=nowhere": "resume=nowhere: no run's folder",
 }
 

@@ -101,7 +101,17 @@ def doctor(words: Sequence[str]) -> int:
     return 0
 
 
-VERBS: dict[str, Callable[[Sequence[str]], int]] = {"run": run, "doctor": doctor}
+def compare(words: Sequence[str]) -> int:
+    """Draw the runs in a folder together, such as a few-shot curve over ``target.per_class``."""
+    from transferlab.sweeps import draw
+
+    if len(words) != 1:
+        raise UserError("compare: takes one folder of runs, such as outputs/sweep")
+    print(*draw(Path(words[0])), sep="\n")
+    return 0
+
+
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {"run": run, "doctor": doctor, "compare": compare}
 
 
 def job(composed: DictConfig) -> None:
@@ -134,7 +144,8 @@ def execute(config: Config, folder: RunFolder, parallel: bool) -> None:
             raise
         except Exception as error:
             _full_error()
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+            reason = kind + " ".join(str(error).split())
             log_file.error(traceback.format_exc())
             folder.set_status("failed", reason)
             log.error("failed: %s; see %s", reason, folder.path / "run.log")

@@ -105,9 +105,10 @@ def prepare(config: Config, sees: Sees, device: torch.device) -> tuple[Problem, 
         found = data.find(config.names[role], getattr(config, role), config.data)
         train[role], test[role] = found.load("train"), found.load("test")
         rows[role] = split_rows(train[role], config.data.validation)
-        wanted = getattr(config, role).per_class
+        wanted, d = getattr(config, role).per_class, train[role]
+        if getattr(sees, role) == LABELLED:
+            _require_all_classes(f"{role}={config.names[role]}", d, rows[role][0])
         if wanted is not None:
-            d = train[role]
             assert d.labels is not None
             rows[role] = few(d.labels, rows[role][0], wanted, d.classes, config.seed), rows[role][1]
     kinds = {d.inputs.dtype for d in train.values()}
@@ -145,6 +146,14 @@ def prepare(config: Config, sees: Sees, device: torch.device) -> tuple[Problem, 
     provenance = {f"{role}_{d.provenance.get('split', split)}": d.provenance
                   for split, sets in (("train", train), ("test", test)) for role, d in sets.items()}  # fmt: skip
     return problem, truth, provenance
+
+
+def _require_all_classes(where: str, data: Dataset, rows: np.ndarray) -> None:
+    """Refuse a labelled training set in which a class has no samples."""
+    assert data.labels is not None
+    there = np.isin(np.arange(len(data.classes)), data.labels[rows])
+    empty = ", ".join(name for name, one in zip(data.classes, there, strict=True) if not one)
+    require(not empty, f"{where}: class {empty} has no training samples; leave it out")
 
 
 def _edition(editions: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from torch import nn
 
 from tests.conftest import config, problem, run
 from transferlab.config import LABELLED, NOTHING
+from transferlab.errors import UserError
 from transferlab.methods.source import label_loss
 from transferlab.models.predictor import Classifier
 from transferlab.training import storage
@@ -89,6 +90,18 @@ def test_dropout_and_batch_norm_resume_too(tmp_path):
         train(tmp_path / "cut", settings, stop_at=4)
     resumed, _, _ = train(tmp_path / "cut", settings)
     assert all(torch.equal(v, resumed.state_dict()[k]) for k, v in state(whole).items())
+
+
+def test_a_checkpoint_of_another_net_is_refused_and_stays(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        train(tmp_path, config(steps=6), stop_at=4)
+    last = tmp_path / "checkpoints" / "last.safetensors"
+    before = last.read_bytes()
+    other = config(steps=6)
+    other.model.width = 0.5
+    with pytest.raises(UserError, match="last.safetensors: a checkpoint of another architecture: net.extractor"):
+        train(tmp_path, other)
+    assert last.read_bytes() == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -145,6 +145,70 @@ def atoms(dictionary: np.ndarray, shape: Sequence[int], path: Path) -> None:
     _save(figure, path)
 
 
+def few_shot_curve(records: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Accuracy over the number of labelled target samples: mean and standard deviation of each row's records.
+
+    A record has ``row``, ``per_class``, ``target_accuracy`` (test images, solid) and ``target_train_accuracy``
+    (the samples learned from, dotted): what lies between them is overfitting.
+    """
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    rows = list(dict.fromkeys(record["row"] for record in records))
+    colours = [TARGET, SOURCE, *OTHERS, CRITIC]
+    for place, row in enumerate(rows):
+        of_row = [record for record in records if record["row"] == row]
+        sizes = sorted({record["per_class"] for record in of_row})
+        for key, style in (("target_accuracy", "o-"), ("target_train_accuracy", ":")):
+            values = [[record[key] for record in of_row if record["per_class"] == size] for size in sizes]
+            mean, deviation = [np.array([statistic(v) for v in values]) for statistic in (np.mean, np.std)]
+            colour, label = colours[place % len(colours)], row if style == "o-" else None
+            axes.plot(sizes, mean, style, color=colour, ms=4, lw=1.4, label=label)
+            if style == "o-":
+                axes.fill_between(sizes, mean - deviation, mean + deviation, color=colour, alpha=0.12, lw=0)
+    axes.plot([], [], ":", color=CRITIC, label="the same on its training samples")
+    ticks = sorted({record["per_class"] for record in records})
+    axes.set(xscale="log", xlabel="labelled target samples of each class", ylabel="accuracy", ylim=(None, 1.02))
+    axes.set_xticks(ticks, [str(size) for size in ticks])
+    axes.minorticks_off()
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    _save(figure, path)
+
+
+def transfer_matrix(records: Sequence[Mapping[str, Any]], path: Path, baseline: str | None = None) -> None:
+    """Mean target accuracy for each source (row) and target (column), a panel for each ``row`` of the records.
+
+    With ``baseline``, one of the rows, it is the difference from that row's mean on the same target, in points.
+    """
+    rows = [row for row in dict.fromkeys(record["row"] for record in records) if row != baseline]
+    sources, targets = (list(dict.fromkeys(record[role] for record in records)) for role in ("source", "target"))
+
+    def mean(**wanted: str) -> float:
+        values = [r["target_accuracy"] for r in records if all(r[key] == value for key, value in wanted.items())]
+        return 100 * float(np.mean(values)) if values else math.nan
+
+    figure = Figure(figsize=((1.1 * len(targets) + 1.6) * len(rows) + 1, 0.8 * len(sources) + 2), layout="constrained")
+    grid = figure.subplots(1, len(rows), squeeze=False)[0]
+    shown = np.array([[[mean(row=row, source=s, target=t) for t in targets] for s in sources] for row in rows])
+    if baseline:
+        shown -= [mean(row=baseline, target=target) for target in targets]
+    most = float(np.nanmax(np.abs(shown)))
+    for axes, row, values in zip(grid, rows, shown, strict=True):
+        image = axes.imshow(values, cmap="RdBu" if baseline else "Blues", vmin=-most if baseline else 0, vmax=most)
+        axes.set_title(row, fontsize=9)
+        axes.set_xticks(range(len(targets)), targets, rotation=30, ha="right", fontsize=8)
+        axes.set_yticks(range(len(sources)), sources if axes is grid[0] else [""] * len(sources), fontsize=8)
+        for i, j in np.ndindex(*values.shape):
+            if np.isfinite(values[i, j]):
+                dark = values[i, j] > 0.6 * most or (baseline and values[i, j] < -0.6 * most)
+                text = f"{values[i, j]:+.1f}" if baseline else f"{values[i, j]:.1f}"
+                axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "0.2")
+    what = f"target accuracy less that of {baseline}, points" if baseline else "target accuracy, per cent"
+    figure.colorbar(image, ax=grid.tolist(), shrink=0.8, label=what)
+    _save(figure, path)
+
+
 def embed(features: np.ndarray) -> np.ndarray:
     """t-SNE of [n, D] after PCA to 50 dimensions: [n, 2] (van der Maaten & Hinton 2008), with a fixed seed."""
     from sklearn.manifold import TSNE

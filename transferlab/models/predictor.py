@@ -88,12 +88,15 @@ def save(path: Path, predictor: Predictor, classes: Sequence[str]) -> None:
 
 
 def load(path: Path) -> tuple[Predictor, tuple[str, ...]]:
-    """The predictor saved at ``path`` and its class names. Raises :class:`UserError` for a damaged file."""
+    """The predictor saved at ``path`` and its class names.
+
+    Raises :class:`~transferlab.errors.UserError` for a damaged file, and for weights that its description does not fit.
+    """
     tensors, metadata = storage.read(path)
     description: dict[str, Any] = json.loads(metadata["predictor"])
     kinds = {kind.__name__: kind for kind in _kinds(Predictor)}
     predictor = kinds[description["kind"]].rebuild(description["parts"], tensors)
-    predictor.load_state_dict(tensors)
+    storage.fill(predictor, tensors, path)
     return predictor.eval(), tuple(description["classes"])
 
 

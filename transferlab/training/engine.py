@@ -27,6 +27,7 @@ from transferlab.problem import Batch, Labelled, Problem
 from transferlab.runs import RunFolder
 from transferlab.training import checkpoint, storage, store
 from transferlab.training.average import Average
+from transferlab.training.checkpoint import Learning
 from transferlab.training.progress import Progress
 from transferlab.training.randomness import key
 from transferlab.training.schedules import annealed
@@ -163,13 +164,14 @@ class Run:
         train = self.config.train
         finished = self._stage_file(stage)
         if finished.exists():
-            both.load_state_dict(self._restore(finished)[0])
+            storage.fill(both, self._restore(finished)[0], finished)
             both.eval()
             return
         steps = train.steps if steps is None else steps
         optimiser = self._optimiser(both, options or {})
         average = Average(both, train.average) if train.average else None
-        step = self._resume(stage, both, optimiser, average)
+        learning = Learning(both, optimiser, average)
+        step = self._resume(stage, learning)
         evaluate_at = {round(steps * (i + 1) / train.evaluations) for i in range(train.evaluations)}
         bar = Progress(stage, steps, step)
         set_training(both)
@@ -190,13 +192,13 @@ class Run:
                     self.rows.append(row)
                     bar.update(step, row, self.images / self.watch.seconds)
                 if step < steps and (self._stop or step % train.checkpoint_every == 0):
-                    self._checkpoint(stage, step, both, optimiser, average)
+                    self._checkpoint(stage, step, learning)
                     if self._stop:
                         raise KeyboardInterrupt
         bar.close()
         both.eval()
         self.steps += step
-        self._checkpoint(stage, step, both, optimiser, average)
+        self._checkpoint(stage, step, learning)
         if average:
             average.swap()
         self._finish(stage, both.state_dict())
@@ -318,10 +320,8 @@ class Run:
         self.watch.seconds, self.images = state["seconds"], state["images"]
         return tensors, {**state, "optimiser": json.loads(metadata.get("optimiser", "{}"))}
 
-    def _checkpoint(
-        self, stage: str, step: int, modules: nn.Module, optimiser: torch.optim.Optimizer, average: Average | None
-    ) -> None:
-        tensors, scalars = checkpoint.pack(modules, optimiser, average)
+    def _checkpoint(self, stage: str, step: int, learning: Learning) -> None:
+        tensors, scalars = checkpoint.pack(learning)
         last = self.folder.path / "checkpoints" / "last.safetensors"
         if last.exists():
             last.replace(last.with_name("previous.safetensors"))
@@ -342,7 +342,7 @@ class Run:
                 log.warning("%s; trying an older one", damaged)
                 continue
             tensors, state = self._restore(path)
-            checkpoint.unpack(tensors, state["optimiser"], modules, optimiser, average)
+            checkpoint.unpack(tensors, state["optimiser"], learning, path)
             log.info("%s: continuing at step %d", stage, state["step"])
             return int(state["step"])
         return 0
