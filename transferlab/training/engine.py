@@ -329,7 +329,7 @@ class Run:
         self.folder.write_metrics(self.rows)
         self.folder.set_status("running", stage=stage, step=step)
 
-    def _resume(self, stage: str, modules: nn.Module, optimiser: torch.optim.Optimizer, average: Average | None) -> int:
+    def _resume(self, stage: str, learning: Learning) -> int:
         """Load this stage's last whole checkpoint, if there is one; the step to go on from."""
         for name in ("last", "previous"):
             path = self.folder.path / "checkpoints" / f"{name}.safetensors"
