@@ -92,8 +92,9 @@ def load(path: Path) -> tuple[Predictor, tuple[str, ...]]:
     tensors, metadata = storage.read(path)
     description: dict[str, Any] = json.loads(metadata["predictor"])
     kinds = {kind.__name__: kind for kind in _kinds(Predictor)}
-    predictor = kinds[description["kind"]].rebuild(description["parts"], tensors)
-    predictor.load_state_dict(tensors)
+    with storage.fitting(path):
+        predictor = kinds[description["kind"]].rebuild(description["parts"], tensors)
+        predictor.load_state_dict(tensors)
     return predictor.eval(), tuple(description["classes"])
 
 

@@ -13,7 +13,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -162,16 +162,16 @@ class Run:
         train = self.config.train
         finished = self._stage_file(stage)
         if finished.exists():
-            both.load_state_dict(self._restore(finished)[0])
+            with storage.fitting(finished):
+                both.load_state_dict(self._restore(finished)[0])
             both.eval()
             return
         steps = train.steps if steps is None else steps
         optimiser = self._optimiser(both, options or {})
         step = self._resume(stage, both, optimiser)
         evaluate_at = {round(steps * (i + 1) / train.evaluations) for i in range(train.evaluations)}
-        bar = Progress(stage, steps, step)
         set_training(both)
-        with self._stoppable(), self.watch.running():
+        with closing(Progress(stage, steps, step)) as bar, self._stoppable(), self.watch.running():
             while step < steps:
                 losses = self._step(stage, step, step / steps, optimiser, loss, batches, gradients)
                 step += 1
@@ -188,11 +188,12 @@ class Run:
                     self._checkpoint(stage, step, both, optimiser)
                     if self._stop:
                         raise KeyboardInterrupt
-        bar.close()
         both.eval()
         self.steps += step
         self._checkpoint(stage, step, both, optimiser)
         self._finish(stage, both.state_dict())
+        if self._stop:  # asked for in the last step, or while it was evaluated
+            raise KeyboardInterrupt
 
     def _step(
         self,
@@ -333,7 +334,8 @@ class Run:
                 log.warning("%s; trying an older one", damaged)
                 continue
             tensors, state = self._restore(path)
-            checkpoint.unpack(tensors, state["optimiser"], modules, optimiser)
+            with storage.fitting(path):
+                checkpoint.unpack(tensors, state["optimiser"], modules, optimiser)
             log.info("%s: continuing at step %d", stage, state["step"])
             return int(state["step"])
         return 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -39,6 +40,16 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if checksum(tensors, metadata) != expected:
         raise UserError(f"{path}: damaged, its checksum does not match")
     return tensors, metadata
+
+
+@contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """Raise :class:`UserError` naming ``path`` where what is in it does not fit the modules that it is loaded into."""
+    try:
+        yield
+    except (RuntimeError, ValueError, KeyError, IndexError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: of another architecture than is asked for ({reason})") from None
 
 
 def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
