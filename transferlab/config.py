@@ -12,6 +12,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -152,7 +153,7 @@ class DeviceConfig:
     """CPU threads; 0: all cores, or one where a sweep runs several processes."""
 
     def __post_init__(self) -> None:
-        known = self.name in ("auto", "cpu", "cuda", "mps") or self.name.startswith("cuda:")
+        known = self.name in ("auto", "cpu", "cuda", "mps") or self.name.removeprefix("cuda:").isdecimal()
         require(known, f"device.name={self.name}: allowed are auto, cpu, cuda, cuda:<n>, mps")
         require(self.threads >= 0, f"device.threads={self.threads}: must not be negative")
 
@@ -245,6 +246,7 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     fits = isinstance(value, hint) and not (hint is int and isinstance(value, bool))
     kind = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}.get(hint, str(hint))
     require(fits, f"{where}={value}: {kind} is needed")
+    require(hint is not float or math.isfinite(value), f"{where}={value}: a finite number is needed")
     return value
 
 

@@ -15,7 +15,7 @@ import torch
 
 from transferlab import data
 from transferlab.config import LABELLED, UNLABELLED, Config, Role, Sees, method_schema, require
-from transferlab.data._selection import few
+from transferlab.data import Found
 from transferlab.data.dataset import Dataset
 from transferlab.evaluation import figures
 from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Truth, forgetting, selections
@@ -32,8 +32,11 @@ log = logging.getLogger(__name__)
 Panel = tuple[np.ndarray, ...]
 
 
-def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, str]) -> dict[str, Any]:
-    """Train, evaluate and write everything into ``folder``, which must be claimed; returns the results."""
+def run(config: Config, folder: RunFolder, threads: int, found: Mapping[str, Found]) -> dict[str, Any]:
+    """Train, evaluate and write everything into ``folder``, which must be claimed; returns the results.
+
+    found: the data of source and target.
+    """
     if threads:
         torch.set_num_threads(threads)
     device = pick_device(config.device.name)
@@ -50,7 +53,7 @@ def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, 
         ),
     )
     started = time.perf_counter()
-    problem, truth, provenance = prepare(config, method.sees, device)
+    problem, truth, provenance = prepare(config, method.sees, device, found)
     write_json(folder.path / "data.json", provenance)
     log.info("data ready in %.1f s", time.perf_counter() - started)
 
@@ -65,7 +68,7 @@ def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, 
     record, confusion = evaluator.final(predictor)
     results = {
         "method": config.names["method"], "source": config.names["source"], "target": config.names["target"],
-        "seed": config.seed, "edition": _edition(editions), "status": "finished", "steps": engine.steps,
+        "seed": config.seed, "edition": _edition(found), "status": "finished", "steps": engine.steps,
         "seconds": round(engine.watch.seconds, 2),
         "images_per_second": round(engine.images / max(engine.watch.seconds, 1e-9), 1),
         **record, **selections(engine.rows), **forgetting(engine.rows, record),
@@ -95,22 +98,23 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def prepare(config: Config, sees: Sees, device: torch.device) -> tuple[Problem, Truth, dict[str, Any]]:
+def prepare(
+    config: Config, sees: Sees, device: torch.device, found: Mapping[str, Found]
+) -> tuple[Problem, Truth, dict[str, Any]]:
     """Load both domains and part them: what the method may see, and what only the evaluator may."""
     size = config.model.input_size
     train: dict[str, Dataset] = {}
     test: dict[str, Dataset] = {}
     rows: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for role in ("source", "target"):
-        found = data.find(config.names[role], getattr(config, role), config.data)
-        train[role], test[role] = found.load("train"), found.load("test")
+        train[role], test[role] = found[role].load("train"), found[role].load("test")
         rows[role] = split_rows(train[role], config.data.validation)
         wanted, d = getattr(config, role).per_class, train[role]
         if getattr(sees, role) == LABELLED:
             _require_all_classes(f"{role}={config.names[role]}", d, rows[role][0])
         if wanted is not None:
             assert d.labels is not None
-            rows[role] = few(d.labels, rows[role][0], wanted, d.classes, config.seed), rows[role][1]
+            rows[role] = data.few(d.labels, rows[role][0], wanted, d.classes, config.seed), rows[role][1]
     kinds = {d.inputs.dtype for d in train.values()}
     require(len(kinds) == 1, f"source={config.names['source']} and target={config.names['target']}: images and numbers")
 
@@ -156,9 +160,9 @@ def _require_all_classes(where: str, data: Dataset, rows: np.ndarray) -> None:
     require(not empty, f"{where}: class {empty} has no training samples; leave it out")
 
 
-def _edition(editions: Mapping[str, str]) -> str:
+def _edition(found: Mapping[str, Found]) -> str:
     """One word where both domains' editions are the same, else source/target."""
-    return "/".join(dict.fromkeys([editions["source"], editions["target"]]))
+    return "/".join(dict.fromkeys(found[role].edition for role in ("source", "target")))
 
 
 def _feature_panel(evaluator: Evaluator, predictor: Predictor) -> Panel:

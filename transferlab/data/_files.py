@@ -9,7 +9,6 @@ import os
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -19,12 +18,6 @@ from transferlab.errors import UserError
 log = logging.getLogger(__name__)
 TIMEOUT = 10.0
 _unreachable: set[str] = set()
-
-
-@cache
-def warn_once(message: str) -> None:
-    """Say a thing once in the life of the process, however often data is looked for."""
-    log.warning("%s", message)
 
 
 class Settings(Protocol):
@@ -97,7 +90,7 @@ def files_or_sample(
             if settings.download == "true":
                 raise UserError(f"{name}: download failed ({problem}); {_where(folders, files)}") from None
     if settings.edition == "auto" and sample:
-        warn_once(f"{name}: taking the packaged sample; for the full set {_where(folders, files)}")
+        log.warning("%s: taking the packaged sample; for the full set %s", name, _where(folders, files))
         return None
     raise UserError(f"{name}: not found and not downloaded ({problem}); {_where(folders, files)}")
 

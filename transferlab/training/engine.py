@@ -13,7 +13,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -173,9 +173,8 @@ class Run:
         learning = Learning(both, optimiser, average)
         step = self._resume(stage, learning)
         evaluate_at = {round(steps * (i + 1) / train.evaluations) for i in range(train.evaluations)}
-        bar = Progress(stage, steps, step)
         set_training(both)
-        with self._stoppable(), self.watch.running():
+        with closing(Progress(stage, steps, step)) as bar, self._stoppable(), self.watch.running():
             while step < steps:
                 losses = self._step(stage, step, step / steps, optimiser, loss, batches, gradients)
                 step += 1
@@ -195,13 +194,14 @@ class Run:
                     self._checkpoint(stage, step, learning)
                     if self._stop:
                         raise KeyboardInterrupt
-        bar.close()
         both.eval()
         self.steps += step
         self._checkpoint(stage, step, learning)
         if average:
             average.swap()
         self._finish(stage, both.state_dict())
+        if self._stop:  # asked for in the last step, or while it was evaluated
+            raise KeyboardInterrupt
 
     def _step(
         self,
