@@ -31,7 +31,7 @@ class Config:
     margin: list[float] = field(default_factory=lambda: [1.0])
     """Margins to choose from (the paper's is 1)."""
     kernel: Literal["linear", "rbf"] = "linear"
-    """linear; rbf: a Gaussian kernel through random Fourier features."""
+    """linear; rbf: a Gaussian kernel through 1,000 of the inputs (Nystrom)."""
     signatures: Literal["unit", "standard", "raw"] = "unit"
     """unit: rows of length 1; standard: columns standardised over the seen classes; raw: as they are."""
     penalty: float = 0.0

@@ -32,7 +32,7 @@ class Config:
     decay: list[float] = field(default_factory=lambda: [1e-4, 1e-3, 1e-2])
     """L2 penalties of the seen classes' classifier to choose from, beside the mean loss."""
     kernel: Literal["linear", "rbf"] = "linear"
-    """linear; rbf: a Gaussian kernel through random Fourier features."""
+    """linear; rbf: a Gaussian kernel through 1,000 of the inputs (Nystrom)."""
     signatures: Literal["unit", "standard", "raw"] = "standard"
     """unit: rows of length 1; standard: columns standardised over the seen classes; raw: as they are."""
     penalty: float = 0.0

@@ -37,7 +37,7 @@ class Config:
     size: int = 64
     """Dimensions of the common space."""
     kernel: Literal["linear", "rbf"] = "linear"
-    """linear; rbf: a Gaussian kernel through random Fourier features."""
+    """linear; rbf: a Gaussian kernel through 1,000 of the inputs (Nystrom)."""
     signatures: Literal["unit", "standard", "raw"] = "standard"
     """unit: rows of length 1; standard: columns standardised over the seen classes; raw: as they are."""
     penalty: float = 0.0
