@@ -51,7 +51,10 @@ class Lift(nn.Module):
         x = (vectors(inputs) - own["mean"]) / own["scale"]
         if "landmarks" not in own:
             return x
-        return torch.cat([gaussian(part, own["landmarks"], own["width"]) @ own["whitening"] for part in x.split(5000)]) - own["shift"]
+        return (
+            torch.cat([gaussian(part, own["landmarks"], own["width"]) @ own["whitening"] for part in x.split(5000)])
+            - own["shift"]
+        )
 
 
 def vectors(inputs: Tensor) -> Tensor:

@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from transferlab.config import LABELLED, NOTHING, Sees
-from transferlab.methods.zero_shot._task import Task, choose, make_task
+from transferlab.methods.zero_shot._task import Setting, Task, make_task, solved
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Problem
 from transferlab.training.engine import Run
@@ -26,14 +25,12 @@ sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False)
 class Config:
     """Options of semantic_output_codes."""
 
-    lam: list[float] = field(default_factory=lambda: [1.0, 10.0, 100.0, 1000.0, 10000.0])
+    lam: list[float] = field(default_factory=lambda: [30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0])
     """Ridge penalties to choose from."""
-    nearest: Literal["euclidean", "cosine"] = "euclidean"
-    """How near is measured; the paper's is Euclidean."""
-    kernel: Literal["linear", "rbf"] = "linear"
+    kernel: Literal["linear", "rbf"] = "rbf"
     """linear; rbf: a Gaussian kernel through 1,000 of the inputs (Nystrom)."""
-    signatures: Literal["unit", "standard", "raw"] = "standard"
-    """unit: rows of length 1; standard: columns standardised over the seen classes; raw: as they are."""
+    signatures: Literal["centred", "unit", "standard", "raw"] = "standard"
+    """All of length 1: less the seen classes' mean; as they are; standardised. raw: not even that."""
     penalty: float = 0.0
     """Taken from the scores of seen classes where all compete (calibrated stacking)."""
 
@@ -42,25 +39,15 @@ def fit(config: Config, problem: Problem, run: Run) -> ZeroShot:
     task = make_task(problem, run, config.kernel, config.signatures)
 
     def predictor(task: Task, weight: Tensor, bias: Tensor) -> ZeroShot:
-        return ZeroShot(
-            task.lift, weight, bias, task.signatures, len(task.seen), config.nearest, penalty=config.penalty
-        )
+        return ZeroShot(task.lift, weight, bias, task.signatures, len(task.seen), "euclidean", penalty=config.penalty)
 
-    def solve(task: Task, setting: dict[str, float], fold: int | None = None) -> ZeroShot:
-        return predictor(task, *ridge(task, setting["lam"]))
+    def solve(task: Task, setting: Setting) -> tuple[Tensor, Tensor]:
+        return ridge(task, setting["lam"])
 
-    def compute() -> dict[str, Tensor]:
-        setting = choose(task, {"lam": config.lam}, problem.seed, solve)
-        solved = solve(task, setting)
-        return {"weight": solved.weight, "bias": solved.bias, "lam": torch.tensor(setting["lam"])}
-
-    solved = run.once("solve", compute)
-    run.report({"lambda": float(solved["lam"])})
-    return predictor(task, solved["weight"], solved["bias"])
+    return solved(task, problem, run, {"lam": config.lam}, solve, predictor)
 
 
 def ridge(task: Task, lam: float) -> tuple[Tensor, Tensor]:
     """Regression of the signatures of the inputs' classes: weight [D, M] and bias [M], which is not penalised."""
-    wanted = task.seen[task.labels].double()
-    weight, bias = task.ridge(wanted, lam)
-    return weight.float(), (bias + wanted.mean(0)).float()
+    weight, bias = task.ridge(task.seen, lam)
+    return weight.float(), bias.float() + task.seen[task.labels].mean(0)
