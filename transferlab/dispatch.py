@@ -135,7 +135,7 @@ def prepare(
         classes=train["target"].classes,
         source_classes=train["source"].classes,
         seed=config.seed,
-        signatures=torch.from_numpy(np.concatenate(signatures)).to(device) if len(signatures) == 2 else None,
+        signatures=torch.from_numpy(np.concatenate(signatures)).to(device) if sees.classes == "disjoint" else None,
     )
     truth = Truth(
         source_classes=train["source"].classes,

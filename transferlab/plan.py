@@ -100,6 +100,8 @@ def find(config: Config) -> dict[str, Found]:
     sees = method_schema(config.names["method"]).sees
     _check_labels(config, sees, found)
     _check_inputs(config, sees, found)
+    if sees.classes == "disjoint":
+        _check_signatures(config, found)
     return found
 
 
@@ -131,6 +133,16 @@ def _check_inputs(config: Config, sees: Sees, found: Mapping[str, Found]) -> Non
     require(images or ours == theirs, f"inputs of another shape in each domain: {both}")
     fits = images or not sees.net or config.model.name == "mlp"
     require(fits, f"model={config.model.name}: is for images, {both}; use model=mlp")
+
+
+def _check_signatures(config: Config, found: Mapping[str, Found]) -> None:
+    method, lengths = f"method={config.names['method']}", []
+    for role, f in found.items():
+        none = f"{method}: needs a signature of each class; {role}={config.names[role]} has none"
+        require(f.described > 0, none)
+        lengths.append(f"{role}={config.names[role]} of {f.described} numbers")
+    same = found["source"].described == found["target"].described
+    require(same, f"{method}: needs signatures of one kind for all classes; {' and '.join(lengths)}")
 
 
 def run_name(*, _root_: DictConfig) -> str:

@@ -43,7 +43,8 @@ class Remote:
 class Found:
     """A data set that is at hand; load("train" | "test") reads a split.
 
-    classes is empty where the data has no labels. shape is one sample's: (C, H, W), (1, T, F) or (D,).
+    classes is empty where the data has no labels. shape is one sample's: (C, H, W), (1, T, F) or (D,). described: how
+    many numbers describe each class, 0 where nothing does.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Found:
     classes: tuple[str, ...]
     shape: tuple[int, ...]
     load: Callable[[str], Dataset]
+    described: int = 0
 
 
 def cache_dir() -> Path:
