@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from transferlab.evaluation import figures
 from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Truth, forgetting, selections
 from transferlab.files import write_json
 from transferlab.models import predictor as predictors
-from transferlab.models.coded import Coded
+from transferlab.models.clusters import Clusters
+from transferlab.models.coded import Coded, Encoder
 from transferlab.models.predictor import Classifier, Predictor
 from transferlab.problem import Labelled, Problem, split_rows, view
 from transferlab.runs import RunFolder, environment
@@ -80,9 +81,10 @@ def run(config: Config, folder: RunFolder, threads: int, found: Mapping[str, Fou
     folder.write_metrics(engine.rows)
     if config.figures:
         _draw(folder, config, truth, engine, confusion, before, _feature_panel(evaluator, predictor))
-        shape = truth.target_test.inputs.shape[1:]
-        if isinstance(predictor, Coded) and len(shape) == 3:
-            figures.atoms(predictor.dictionary.cpu().numpy(), shape, folder.path / "figures" / "atoms.png")
+        if isinstance(predictor, Clusters):
+            _draw_clusters(predictor, truth.target_test, truth.target_classes, folder.path / "figures" / "clusters.png")
+        if isinstance(predictor, Coded):
+            _draw_atoms(predictor.encoder, truth.target_test.inputs.shape[1:], folder.path / "figures" / "atoms.png")
     write_json(folder.path / "results.json", results)
     return results
 
@@ -176,6 +178,29 @@ def _feature_panel(evaluator: Evaluator, predictor: Predictor) -> Panel:
         differ = domain == "target" and evaluator.truth.source_classes != evaluator.truth.target_classes
         panel.append(labels + len(evaluator.truth.source_classes) * differ)
     return tuple(panel)
+
+
+@torch.no_grad()
+def _draw_clusters(predictor: Clusters, test: Labelled, classes: Sequence[str], path: Path) -> None:
+    """Members of each cluster, which is called by its most frequent class, where inputs are images."""
+    if test.inputs.dtype != torch.uint8:
+        return
+    rows = torch.from_numpy(np.random.default_rng(0).permutation(len(test.inputs))[:2000]).to(test.inputs.device)
+    images, labels = test.inputs[rows], test.labels[rows].cpu().numpy()
+    members = predictor(images)[1].argmax(1).cpu().numpy()
+    names = []
+    for cluster in range(predictor.head.out_features):
+        counts = np.bincount(labels[members == cluster], minlength=len(classes))
+        share = counts.max() / max(counts.sum(), 1)
+        names.append(f"{100 * share:.0f} % {classes[counts.argmax()]}" if counts.any() else "empty")
+    figures.clusters(images.cpu().numpy(), members, names, path)
+
+
+def _draw_atoms(encoder: Encoder, shape: Sequence[int], path: Path) -> None:
+    """The dictionary as pictures, where there is one and its inputs are images of ``shape`` or patches of them."""
+    if len(shape) == 3 and len(encoder.dictionary):
+        size = (encoder.patch, encoder.patch) if encoder.patch else shape[1:]
+        figures.atoms(encoder.dictionary.cpu().numpy(), (shape[0], *size), path)
 
 
 def _draw(

@@ -101,7 +101,7 @@ def grouped(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> list[dict
         reasons = "; ".join(dict.fromkeys(f"{r['status']}: {r.get('reason', '')}" for r in members if r not in done))
         rows.append({
             "job": label, "n": f"{len(done)}/{len(members)}",
-            "source": spread([r["source_accuracy"] for r in done]),
+            "source": spread([r["source_accuracy"] for r in done if "source_accuracy" in r]),
             "target": spread([r["target_accuracy"] for r in done]),
             "edition": ", ".join(dict.fromkeys(r["edition"] for r in done)), "note": reasons,
         })  # fmt: skip

@@ -31,6 +31,27 @@ def test_confusion_and_samples(tmp_path):
     assert is_picture(tmp_path / "c.png") and is_picture(tmp_path / "s.png")
 
 
+@pytest.mark.parametrize(("count", "shape"), [(12, (1, 8, 8)), (150, (3, 6, 6)), (1, (1, 8, 8))])
+def test_atoms(tmp_path, count, shape):
+    figures.atoms(RNG.normal(size=(count, np.prod(shape))).astype(np.float32), shape, tmp_path / "a.png")
+    assert is_picture(tmp_path / "a.png")
+
+
+def test_clusters(tmp_path):
+    images = RNG.integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
+    figures.clusters(images, np.arange(40) % 2, ["many", "some", "empty"], tmp_path / "c.png")
+    assert is_picture(tmp_path / "c.png")
+
+
+def test_a_sheet_has_each_image_in_its_place():
+    images = RNG.integers(0, 255, (3, 1, 4, 5), dtype=np.uint8)
+    found = figures.sheet([images[:2], images[2:]], 2)
+    assert found.shape == (2 * 5, 2 * 6, 3)
+    for place, image in ((np.s_[:4, :5], 0), (np.s_[:4, 6:11], 1), (np.s_[5:9, :5], 2)):
+        assert np.array_equal(found[place], np.repeat(images[image, 0][..., None], 3, axis=2))
+    assert (found[5:, 6:] == 255).all()
+
+
 @pytest.mark.parametrize(("features", "classes"), [(RNG.normal(size=(30, 7)), 3), (np.ones((30, 4)), 26)])
 def test_feature_space(tmp_path, features, classes):
     labels = np.arange(30) % classes

@@ -135,13 +135,16 @@ def feature_space(panels: Sequence[Panel], path: Path, classes: Sequence[str]) -
 
 
 def atoms(dictionary: np.ndarray, shape: Sequence[int], path: Path) -> None:
-    """The first 100 rows of a dictionary [K, D] as pictures of ``shape`` (C, H, W), each on its own grey scale."""
-    figure = Figure(figsize=(6, 6), layout="constrained")
-    for axes, atom in zip(figure.subplots(10, 10).flat, [*dictionary[:100], *[None] * 100], strict=False):
-        axes.axis("off")
-        if atom is not None:
-            axes.imshow(atom.reshape(shape).mean(0), cmap="gray")
-    figure.suptitle("atoms of the dictionary")
+    """The first 100 rows of a dictionary [K, D] as pictures of ``shape`` (C, H, W), each on its own scale."""
+    pictures = dictionary[:100].reshape(-1, *shape)
+    lowest, highest = (extreme(pictures, axis=(1, 2, 3), keepdims=True) for extreme in (np.min, np.max))
+    pixels = np.round(255 * (pictures - lowest) / np.maximum(highest - lowest, 1e-12)).astype(np.uint8)
+    columns = math.ceil(math.sqrt(len(pixels)))
+    figure = Figure(figsize=(5, 5.3), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(sheet([pixels[i : i + columns] for i in range(0, len(pixels), columns)], columns))
+    axes.set_axis_off()
+    axes.set_title(f"{len(pixels)} of {len(dictionary)} atoms" if len(pixels) < len(dictionary) else "atoms")
     _save(figure, path)
 
 
@@ -207,6 +210,35 @@ def transfer_matrix(records: Sequence[Mapping[str, Any]], path: Path, baseline: 
     what = f"target accuracy less that of {baseline}, points" if baseline else "target accuracy, per cent"
     figure.colorbar(image, ax=grid.tolist(), shrink=0.8, label=what)
     _save(figure, path)
+
+
+def clusters(images: np.ndarray, members: np.ndarray, names: Sequence[str], path: Path) -> None:
+    """A row of images uint8 [n, C, H, W] for each cluster, of those that ``members`` int64 [n] puts into it.
+
+    names: what each cluster is called beside its row.
+    """
+    rows = [images[members == cluster][:16] for cluster in range(len(names))]
+    pixels = sheet(rows, 16)
+    figure = Figure(figsize=(8, 0.8 + 8 * pixels.shape[0] / pixels.shape[1]), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(pixels)
+    side = pixels.shape[0] / len(rows)
+    axes.set_yticks([(i + 0.5) * side for i in range(len(rows))], names)
+    axes.set(xticks=[], title="members of each cluster")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    _save(figure, path)
+
+
+def sheet(rows: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Rows of images uint8 [n, C, H, W] on white, uint8 [height, width, 3], with a gap of a pixel or more between."""
+    height, width = rows[0].shape[2:]
+    gap = max(1, width // 14)
+    canvas = np.full((len(rows), height + gap, columns, width + gap, 3), 255, np.uint8)
+    for i, images in enumerate(rows):
+        for j, image in enumerate(images):
+            canvas[i, :height, j, :width] = np.broadcast_to(image, (3, height, width)).transpose(1, 2, 0)
+    return canvas.reshape(len(rows) * (height + gap), columns * (width + gap), 3)
 
 
 def embed(features: np.ndarray) -> np.ndarray:

@@ -250,33 +250,60 @@ class Run:
         It must be the run's first stage. With a predictor, which is measured on this run's target on the way, it is
         trained always, and only given to the store. The counters (steps, seconds) come out the same in either case.
         """
+        both = nn.ModuleDict(modules)
+        train = {key: value for key, value in vars(self.config.train).items()
+                 if key not in ("log_every", "checkpoint_every", "evaluations")}  # fmt: skip
+
+        def work() -> dict[str, Tensor]:
+            self.train(stage, modules, loss, batches, predictor)
+            return both.state_dict()
+
+        ingredients = {**both.state_dict(), "inputs": data.inputs, "labels": data.labels}
+        self._share(stage, work, ingredients, {"train": train}, take=predictor is None)
+
+    def once_shared(
+        self,
+        stage: str,
+        compute: Callable[[], dict[str, Tensor]],
+        ingredients: Mapping[str, Tensor],
+        settings: Mapping[str, Any],
+    ) -> dict[str, Tensor]:
+        """:meth:`once`, or take from the store what another run has computed from the same ingredients and settings.
+
+        They and the seed must be all that determines the result, and it must be the run's first stage.
+        """
+        return self._share(stage, lambda: self.once(stage, compute), ingredients, settings)
+
+    def _share(
+        self,
+        stage: str,
+        work: Callable[[], dict[str, Tensor]],
+        ingredients: Mapping[str, Tensor],
+        settings: Mapping[str, Any],
+        take: bool = True,
+    ) -> dict[str, Tensor]:
+        """Do the stage's ``work``, which finds the stage finished where the store has its result."""
         finished = self._stage_file(stage)
         if self._store is None or finished.exists():
-            return self.train(stage, modules, loss, batches, predictor)
-        both = nn.ModuleDict(modules)
-        with self._store.claim(self._shared_key(stage, both, data)) as path:
+            return work()
+        settings = {
+            **settings, "stage": stage, "seed": self.config.seed, "device": self.device.type,
+            "precision": self.config.device.precision, "threads": torch.get_num_threads(),
+        }  # fmt: skip
+        with self._store.claim(content_key(ingredients, settings)) as path:
             begun = (self.folder.path / "checkpoints" / "last.safetensors").exists()
-            stored = None if begun or predictor else store.read(path)
+            stored = store.read(path) if take and not begun else None
             if stored is not None:
                 storage.write(finished, *stored)
                 log.info("%s: taken from %s", stage, path)
-            self.train(stage, modules, loss, batches, predictor)
+            tensors = work()
             if not path.exists():
                 rows = [{k: v for k, v in row.items() if k in ("stage", "step", "seconds") or k.startswith("loss/")}
                         for row in self.rows]  # fmt: skip
                 state = json.loads(self._state(stage, 0)["run"]) | {"rows": rows}
-                storage.write(path, both.state_dict(), {"run": json.dumps(state)})
+                storage.write(path, tensors, {"run": json.dumps(state)})
         self.shared_model = "trained" if stored is None else "taken"
-
-    def _shared_key(self, stage: str, modules: nn.Module, data: Labelled) -> str:
-        tensors = {**modules.state_dict(), "inputs": data.inputs, "labels": data.labels}
-        train = {key: value for key, value in vars(self.config.train).items()
-                 if key not in ("log_every", "checkpoint_every", "evaluations")}  # fmt: skip
-        settings = {
-            "stage": stage, "seed": self.config.seed, "train": train, "device": self.device.type,
-            "precision": self.config.device.precision, "threads": torch.get_num_threads(),
-        }  # fmt: skip
-        return content_key(tensors, settings)
+        return tensors
 
     def once(self, stage: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors that ``compute`` returns, computed once in the life of the run."""
