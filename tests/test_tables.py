@@ -146,6 +146,8 @@ BAD = {
     "tiny seed=3": "seed=3: seeds=… chooses",
     "tiny sede=1": "sede: no such key; .*did you mean seed",
     "tiny train.steps=1,2": "train.steps=1,2",
+    "tiny --rendr": "unrecognized arguments: --rendr",
+    "tiny hydra.sweep.subdir=x": "a table names its folders itself",
     "tinny": "table=tinny: no such table; allowed are .*did you mean tiny",
     "": "no such table; allowed are",
 }

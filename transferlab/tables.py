@@ -131,6 +131,7 @@ def request(words: Sequence[str]) -> Request:
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--render", action="store_true", help="run nothing: write the table from the runs' folders")
     only.add_argument("--dry-run", action="store_true", help="run nothing: say what would run, and for how long")
+    parser.error = plan.refuse  # type: ignore[method-assign]
     args = parser.parse_intermixed_args(list(words))
     name, *rest = args.words or ["?"]
     table = load(name, args.config_dir)

@@ -21,7 +21,7 @@ import numpy as np
 from transferlab.config import require
 from transferlab.data import _released_mnistm as released
 from transferlab.data import mnist
-from transferlab.data._files import Found, Settings, cache_dir, sha256, warn_once
+from transferlab.data._files import Found, Settings, cache_dir, sha256
 from transferlab.data._photographs import Photographs, bsds500, packaged, patches, where
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
@@ -87,7 +87,7 @@ def _photographs(options: Config, settings: Settings, edition: str) -> Photograp
         asked = "mnistm.photographs=bsds500" if options.photographs == "bsds500" else "mnistm: data.edition=full"
         raise DataMissing(f"{asked}: BSDS500 not found; {where()}, or choose photographs=packaged", "BSDS500")
     if found is None:
-        warn_once("mnistm: BSDS500 is not at hand, patches come from the three packaged photographs")
+        log.warning("mnistm: BSDS500 is not at hand, patches come from the three packaged photographs")
     return found or packaged()
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 
 from transferlab.config import require
 from transferlab.data import _photographs
-from transferlab.data._files import Found, Settings, warn_once
+from transferlab.data._files import Found, Settings
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -39,7 +42,7 @@ def find(options: Config, settings: Settings) -> Found:
     if photographs is None:
         require(settings.edition != "full", f"patches: data.edition=full: BSDS500 not found; {_photographs.where()}")
         if settings.edition == "auto":
-            warn_once(f"patches: taking the packaged photographs; for BSDS500's {_photographs.where()}")
+            log.warning("patches: taking the packaged photographs; for BSDS500's %s", _photographs.where())
         photographs = _photographs.packaged()
     edition = "full" if photographs.name == "bsds500" else "sample"
     channels = 3 if options.colour else 1
