@@ -189,7 +189,7 @@ def _draw_clusters(predictor: Clusters, test: Labelled, classes: Sequence[str], 
     for cluster in range(predictor.head.out_features):
         counts = np.bincount(labels[members == cluster], minlength=len(classes))
         share = counts.max() / max(counts.sum(), 1)
-        names.append(f"{100 * share:.0f} % {classes[counts.argmax()]}" if counts.any() else "empty")
+        names.append(f"{100 * share:.0f} % {classes[int(counts.argmax())]}" if counts.any() else "empty")
     figures.clusters(images.cpu().numpy(), members, names, path)
 
 

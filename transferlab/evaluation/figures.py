@@ -250,7 +250,7 @@ def clusters(images: np.ndarray, members: np.ndarray, names: Sequence[str], path
     """
     rows = [images[members == cluster][:16] for cluster in range(len(names))]
     pixels = sheet(rows, 16)
-    figure = Figure(figsize=(8, 0.8 + 8 * pixels.shape[0] / pixels.shape[1]), layout="constrained")
+    figure = Figure(figsize=(8, 0.4 + 7.3 * pixels.shape[0] / pixels.shape[1]), layout="constrained")
     axes = figure.subplots()
     axes.imshow(pixels)
     side = pixels.shape[0] / len(rows)

@@ -39,13 +39,13 @@ class Config:
     """source: learned from it; random directions or a dictionary learned from noise are the controls of codes."""
     atoms: int = 256
     """Number of bases; may exceed the number of values."""
-    beta: float = 0.3
+    beta: float = 0.1
     """Sparsity, for inputs of mean square length 1."""
     patch: int | None = None
     """Height and width of the patches that images are described by, in pixels; null: by the whole input."""
-    stride: int = 3
+    stride: int = 4
     """Pixels from one patch to the next."""
-    pool: int = 4
+    pool: int = 3
     """Patches' codes are pooled over so many by so many cells of the image."""
     samples: int = 5000
     """Source samples, or patches of them, that the dictionary is learned from, at most."""
