@@ -23,6 +23,7 @@ from transferlab.files import write_json
 from transferlab.models import predictor as predictors
 from transferlab.models.coded import Coded
 from transferlab.models.predictor import Classifier, Predictor
+from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Labelled, Problem, split_rows, view
 from transferlab.runs import RunFolder, environment
 from transferlab.training.engine import Run, autocast
@@ -76,7 +77,11 @@ def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, 
     predictors.save(folder.path / "checkpoints" / "predictor.safetensors", predictor, problem.classes)
     folder.write_metrics(engine.rows)
     if config.figures:
-        _draw(folder, config, truth, engine, confusion, before, _feature_panel(evaluator, predictor))
+        after = _feature_panel(evaluator, predictor)
+        _draw(folder, config, truth, engine, confusion, before, after)
+        if isinstance(predictor, ZeroShot):
+            codes, spot = predictor.codes.cpu().numpy(), folder.path / "figures" / "class_space.png"
+            figures.class_space((after[0], after[2]), codes, predictor.seen, spot, config.names["method"])
         shape = truth.target_test.inputs.shape[1:]
         if isinstance(predictor, Coded) and len(shape) == 3:
             figures.atoms(predictor.dictionary.cpu().numpy(), shape, folder.path / "figures" / "atoms.png")

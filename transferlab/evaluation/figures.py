@@ -134,6 +134,29 @@ def feature_space(panels: Sequence[Panel], path: Path, classes: Sequence[str]) -
     _save(figure, path)
 
 
+def class_space(embedded: Sequence[np.ndarray], codes: np.ndarray, seen: int, path: Path, title: str) -> None:
+    """Inputs of each domain [n, E] and the codes [C, E] of all classes, the ``seen`` first, on two principal axes.
+
+    Both are in units of their own root mean square length, so that a space that has collapsed is one point.
+    """
+    inputs = np.concatenate(embedded)
+    inputs, points = (part / max(np.sqrt(np.square(part).sum(1).mean()), 1e-12) for part in (inputs, codes))
+    together = np.concatenate([inputs, points])
+    centre = together.mean(0)
+    axes_of = np.linalg.svd(together - centre, full_matrices=False)[2][:2]
+    figure = Figure(figsize=(5.6, 5.4), layout="constrained")
+    axes = figure.subplots()
+    rows = np.split((inputs - centre) @ axes_of.T, [len(embedded[0])])
+    stars = np.split((points - centre) @ axes_of.T, [seen])
+    for name, dots, codes_of, colour in (("seen", rows[0], stars[0], SOURCE), ("unseen", rows[1], stars[1], TARGET)):
+        axes.scatter(*dots.T, s=6, color=colour, alpha=0.4, linewidths=0, label=f"inputs of {name} classes")
+        axes.scatter(*codes_of.T, s=90, marker="*", color=colour, edgecolor="white", label=f"codes of {name} classes")
+    axes.set(title=title, xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), xlabel="first principal axis", ylabel="second")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    _save(figure, path)
+
+
 def atoms(dictionary: np.ndarray, shape: Sequence[int], path: Path) -> None:
     """The first 100 rows of a dictionary [K, D] as pictures of ``shape`` (C, H, W), each on its own grey scale."""
     figure = Figure(figsize=(6, 6), layout="constrained")
