@@ -101,7 +101,14 @@ def doctor(words: Sequence[str]) -> int:
     return 0
 
 
-VERBS: dict[str, Callable[[Sequence[str]], int]] = {"run": run, "doctor": doctor}
+def photographs(words: Sequence[str]) -> int:
+    """ConSE and DeViSE on a folder of photographs, with an ImageNet network."""
+    from transferlab import photographs
+
+    return photographs.run(words)
+
+
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {"run": run, "doctor": doctor, "photographs": photographs}
 
 
 def job(composed: DictConfig) -> None:

@@ -146,14 +146,30 @@ def class_space(embedded: Sequence[np.ndarray], codes: np.ndarray, seen: int, pa
     axes_of = np.linalg.svd(together - centre, full_matrices=False)[2][:2]
     figure = Figure(figsize=(5.6, 5.4), layout="constrained")
     axes = figure.subplots()
-    rows = np.split((inputs - centre) @ axes_of.T, [len(embedded[0])])
-    stars = np.split((points - centre) @ axes_of.T, [seen])
-    for name, dots, codes_of, colour in (("seen", rows[0], stars[0], SOURCE), ("unseen", rows[1], stars[1], TARGET)):
-        axes.scatter(*dots.T, s=6, color=colour, alpha=0.4, linewidths=0, label=f"inputs of {name} classes")
-        axes.scatter(*codes_of.T, s=90, marker="*", color=colour, edgecolor="white", label=f"codes of {name} classes")
+    parts = np.split((inputs - centre) @ axes_of.T, [len(embedded[0])]), np.split((points - centre) @ axes_of.T, [seen])
+    for name, colour, dots, stars in zip(("seen", "unseen"), (SOURCE, TARGET), *parts, strict=True):
+        axes.scatter(
+            dots[:, 0], dots[:, 1], s=6, color=colour, alpha=0.4, linewidths=0, label=f"inputs, {name} classes"
+        )
+        axes.scatter(stars[:, 0], stars[:, 1], s=90, marker="*", color=colour, ec="white", label=f"codes, {name}")
     axes.set(title=title, xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), xlabel="first principal axis", ylabel="second")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
+    _save(figure, path)
+
+
+def answers(photographs: np.ndarray, columns: Mapping[str, Sequence[Sequence[str]]], path: Path) -> None:
+    """Photographs uint8 [N, 3, H, W], a row each, and beside them lines of text in titled columns."""
+    figure = Figure(figsize=(1.4 + 1.9 * len(columns), 0.95 * len(photographs)), layout="constrained")
+    ratios = [1.0, *[1.9] * len(columns)]
+    for row, axes in enumerate(figure.subplots(len(photographs), 1 + len(columns), squeeze=False, width_ratios=ratios)):
+        axes[0].imshow(photographs[row].transpose(1, 2, 0))
+        for place, (title, lines) in zip(axes[1:], columns.items(), strict=True):
+            place.text(0, 0.5, "\n".join(lines[row]), va="center", fontsize=7)
+            if row == 0:
+                place.set_title(title, loc="left", fontsize=9)
+        for place in axes:
+            place.axis("off")
     _save(figure, path)
 
 
