@@ -26,6 +26,7 @@ from transferlab.data._words import glove, known
 from transferlab.data.folder import SUFFIXES, read_image
 from transferlab.errors import UserError
 from transferlab.evaluation import figures
+from transferlab.evaluation.metrics import mean_class_accuracy
 from transferlab.models import predictor as predictors
 from transferlab.models.zero_shot import ZeroShot, compare, compose
 
