@@ -24,6 +24,7 @@ from transferlab.models import predictor as predictors
 from transferlab.models.clusters import Clusters
 from transferlab.models.coded import Coded, Encoder
 from transferlab.models.predictor import Classifier, Predictor
+from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Labelled, Problem, split_rows, view
 from transferlab.runs import RunFolder, environment
 from transferlab.training.engine import Run, autocast
@@ -81,7 +82,11 @@ def run(config: Config, folder: RunFolder, threads: int, found: Mapping[str, Fou
     predictors.save(folder.path / "checkpoints" / "predictor.safetensors", predictor, problem.classes)
     folder.write_metrics(engine.rows)
     if config.figures:
-        _draw(folder, config, truth, engine, confusion, before, _feature_panel(evaluator, predictor))
+        after = _feature_panel(evaluator, predictor)
+        _draw(folder, config, truth, engine, confusion, before, after)
+        if isinstance(predictor, ZeroShot):
+            codes, spot = predictor.codes.cpu().numpy(), folder.path / "figures" / "class_space.png"
+            figures.class_space((after[0], after[2]), codes, predictor.seen, spot, config.names["method"])
         if isinstance(predictor, Clusters):
             _draw_clusters(predictor, truth.target_test, truth.target_classes, folder.path / "figures" / "clusters.png")
         if isinstance(predictor, Coded):
