@@ -123,23 +123,24 @@ def warped(sources: Tensor, to_source: np.ndarray, size: int) -> Tensor:
     return F.avg_pool2d(F.grid_sample(sources, grid, align_corners=False), 2)
 
 
-def blurred(images: Tensor, along: np.ndarray, across: np.ndarray, angle: np.ndarray) -> Tensor:
-    """Each image [C, H, W] under a Gaussian with standard deviations [B] in pixels along and across a direction.
+def blurred(images: Tensor, along: np.ndarray, across: np.ndarray, angle: np.ndarray, fringe: np.ndarray) -> Tensor:
+    """Each image [3, H, W] under a Gaussian with standard deviations [B] in pixels along and across a direction.
 
-    angle [B] in radians. Focus blurs all directions, motion one of them.
+    Focus blurs all directions, motion one of them. fringe [B]: how many pixels a lens shifts red forwards and blue
+    backwards. angle [B]: of the direction, in radians.
     """
     import torch
     import torch.nn.functional as F
 
     reach = KERNEL // 2
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    c, s = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
-    far = ((c * x + s * y) / along[:, None, None]) ** 2 + ((c * y - s * x) / across[:, None, None]) ** 2
-    kernels = np.exp(-far / 2)
-    kernels /= kernels.sum((1, 2), keepdims=True)
-    weight = torch.from_numpy(kernels.astype(np.float32))[:, None]
-    padded = F.pad(images, (reach,) * 4, mode="replicate").transpose(0, 1)
-    return F.conv2d(padded, weight, groups=len(images)).transpose(0, 1)
+    c, s, along, across = (v[:, None, None, None] for v in (np.cos(angle), np.sin(angle), along, across))
+    shift = fringe[:, None, None, None] * np.array([1, 0, -1])[:, None, None]
+    kernels = np.exp(-(((c * x + s * y + shift) / along) ** 2 + ((c * y - s * x) / across) ** 2) / 2)
+    kernels /= kernels.sum((2, 3), keepdims=True)
+    weight = torch.from_numpy(kernels.astype(np.float32)).flatten(0, 1)[:, None]
+    padded = F.pad(images, (reach,) * 4, mode="replicate").flatten(0, 1)[None]
+    return F.conv2d(padded, weight, groups=padded.shape[1]).view(images.shape)
 
 
 def jpeg(images: Tensor, quality: np.ndarray) -> Tensor:
@@ -172,7 +173,7 @@ def bytes_of(images: Tensor) -> np.ndarray:
 
 
 def camera(draws: Draws, image: Tensor) -> Tensor:
-    """Haze, blur of focus and motion, noise of the sensor, and in half of the images what JPEG leaves."""
+    """Haze, blur of focus and motion, a lens's coloured fringes, a sensor's noise; on half of the images JPEG."""
     import torch
 
     haze = column(draws.uniform(0, 0.3, share=0.25))
@@ -180,7 +181,8 @@ def camera(draws: Draws, image: Tensor) -> Tensor:
     pixel = image.shape[-1] / 40
     focus = draws.uniform(0.3, 1.1) * pixel
     motion = draws.uniform(0, 1.6, share=0.35) * pixel
-    image = blurred(image, focus + motion, focus, draws.uniform(0, np.pi))
+    fringe = draws.uniform(-0.8, 0.8, share=0.4) * pixel
+    image = blurred(image, focus + motion, focus, draws.uniform(0, 2 * np.pi), fringe)
     noise = torch.from_numpy(draws.rng.standard_normal(image.shape, np.float32))
     image = (image + noise * column(np.exp(draws.uniform(np.log(0.002), np.log(0.025))))).clamp(0, 1)
     quality = draws.uniform(40, 95, share=0.5)

@@ -57,7 +57,7 @@ def _pixels(draw: Callable[[Sheet], None]) -> np.ndarray:
 
 
 class Sheet:
-    """A transparent sheet to draw a sign on."""
+    """A transparent sheet to draw a sign on; what comes later is ``zoom`` times larger around (0, ``middle``)."""
 
     def __init__(self) -> None:
         from PIL import Image, ImageDraw
@@ -65,15 +65,24 @@ class Sheet:
         side = SIZE * _FINE
         self.image = Image.new("RGBA", (side, side), (*GREY, 0))
         self._pen = ImageDraw.Draw(self.image)
+        self.zoom, self.middle = 1.0, 0.0
+
+    def _length(self, length: float) -> float:
+        return self.zoom * length * SIZE * _FINE / (2 * REACH)
+
+    def _place(self, point: Point) -> Point:
+        x, y = point
+        half = SIZE * _FINE / 2
+        return half + self._length(x), half + self._length(y - self.middle) + self.middle * half / REACH
 
     def polygon(self, points: Sequence[Point], colour: Colour, rounding: float = 0.0) -> None:
         """A filled polygon, its corners rounded with a radius that comes on top of its points."""
-        self._pen.polygon([_place(point) for point in points], fill=colour)
+        self._pen.polygon([self._place(point) for point in points], fill=colour)
         if rounding:
             self.line([*points, points[0]], 2 * rounding, colour)
 
     def disc(self, centre: Point, radius: float, colour: Colour) -> None:
-        (x, y), r = _place(centre), _length(radius)
+        (x, y), r = self._place(centre), self._length(radius)
         self._pen.ellipse([x - r, y - r, x + r, y + r], fill=colour)
 
     def ring(self, centre: Point, radius: float, width: float, colour: Colour) -> None:
@@ -82,7 +91,7 @@ class Sheet:
 
     def line(self, points: Sequence[Point], width: float, colour: Colour) -> None:
         """A line through ``points`` with round ends and joints."""
-        self._pen.line([_place(point) for point in points], fill=colour, width=round(_length(width)))
+        self._pen.line([self._place(point) for point in points], fill=colour, width=round(self._length(width)))
         for point in points:
             self.disc(point, width / 2, colour)
 
@@ -107,7 +116,7 @@ class Sheet:
             return end[0] - back * dx - across * dy, end[1] - back * dy + across * dx
 
         base = at(0.7 * head, 0)
-        self._pen.line([_place(p) for p in (*points[:-1], base)], fill=colour, width=round(_length(width)))
+        self._pen.line([self._place(p) for p in (*points[:-1], base)], fill=colour, width=round(self._length(width)))
         for point in points[1:-1]:
             self.disc(point, width / 2, colour)
         sides = at(0.55 * head, head / 2), at(0.55 * head, -head / 2)
@@ -120,11 +129,11 @@ class Sheet:
         self.polygon([end, sides[1], at(0.55 * head + thick, -head / 2), at(thick, 0)], colour)
 
     def text(self, words: str, centre: Point, width: float, height: float, colour: Colour) -> None:
-        """Words in DejaVu Sans Bold, stretched so that their ink fills the box."""
+        """Words stretched so that their ink fills the box."""
         from PIL import Image
 
-        mask = _ink(words).resize((round(_length(width)), round(_length(height))), Image.Resampling.BILINEAR)
-        x, y = _place(centre)
+        mask = _ink(words).resize((round(self._length(width)), round(self._length(height))), Image.Resampling.BILINEAR)
+        x, y = self._place(centre)
         self.image.paste(colour, (round(x - mask.width / 2), round(y - mask.height / 2)), mask)
 
 
@@ -133,19 +142,12 @@ def _ink(words: str) -> Image.Image:
     import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     font = ImageFont.truetype(str(path), 300)
     mask = Image.new("L", (400 * len(words), 500))
-    ImageDraw.Draw(mask).text((50, 50), words, fill=255, font=font)
+    # DejaVu Sans is too thin for the signs' DIN 1451, and its bold too thick.
+    ImageDraw.Draw(mask).text((50, 50), words, fill=255, font=font, stroke_width=7)
     return mask.crop(mask.getbbox())
-
-
-def _length(length: float) -> float:
-    return length * SIZE * _FINE / (2 * REACH)
-
-
-def _place(point: Point) -> Point:
-    return _length(point[0] + REACH), _length(point[1] + REACH)
 
 
 def _across(start: Point, end: Point, length: float) -> Point:
@@ -196,9 +198,10 @@ def mandatory(sheet: Sheet) -> None:
 def warning(sheet: Sheet, up: int = 1) -> None:
     """A triangle that stands on its side, or with up=-1 on its corner."""
     middle = 0.25 * up
-    for radius, rounding, colour in ((1.0, 0.12, WHITE), (0.93, 0.12, RED), (0.67, 0.03, WHITE)):
+    for radius, rounding, colour in ((1.0, 0.12, WHITE), (0.93, 0.12, RED), (0.77, 0.03, WHITE)):
         corners = [(radius * x, radius * y + middle) for x, y in _regular(3, 1.0, -90 * up)]
         sheet.polygon(corners, colour, rounding)
+    sheet.zoom, sheet.middle = 1.13, middle
 
 
 # Symbols
@@ -253,9 +256,9 @@ def _overtaking(
 
 def _priority_at_next_crossing(sheet: Sheet) -> None:
     warning(sheet)
-    sheet.bar((-0.3, 0.27), (0.3, 0.27), 0.12, BLACK)
+    sheet.bar((-0.3, 0.24), (0.3, 0.24), 0.09, BLACK)
     sheet.polygon(
-        [(0, -0.32), (0.2, -0.02), (0.11, 0.0), (0.11, 0.56), (0, 0.48), (-0.11, 0.56), (-0.11, 0.0), (-0.2, -0.02)],
+        [(0, -0.32), (0.2, -0.02), (0.13, 0.0), (0.13, 0.56), (0, 0.46), (-0.13, 0.56), (-0.13, 0.0), (-0.2, -0.02)],
         BLACK,
     )
 
@@ -306,14 +309,7 @@ def _curve_right(sheet: Sheet) -> None:
 
 def _double_curve(sheet: Sheet) -> None:
     warning(sheet)
-    way = [
-        (0.13, 0.58),
-        (0.13, 0.24),
-        *arc((-0.02, 0.24), 0.15, 0, -40),
-        *arc((0.0, -0.02), 0.14, 130, 180),
-        (-0.14, -0.36),
-    ]
-    sheet.arrow(way, 0.15, 0.24, BLACK, barbed=False)
+    sheet.arrow([(0.14, 0.58), (0.14, 0.22), (-0.12, 0.08), (-0.12, -0.3)], 0.14, 0.2, BLACK, barbed=False)
 
 
 def _bumpy_road(sheet: Sheet) -> None:
@@ -384,8 +380,8 @@ def _walker(sheet: Sheet, x: float, y: float, size: float, step: int) -> None:
 
     sheet.disc(at([(0.03, -0.9)])[0], 0.1 * size, BLACK)
     sheet.polygon(at([(-0.1, -0.76), (0.1, -0.76), (0.08, -0.42), (-0.1, -0.42)]), BLACK, 0.03 * size)
-    sheet.line(at([(-0.03, -0.42), (-0.12, -0.2), (-0.26, 0.0)]), 0.12 * size, BLACK)
-    sheet.line(at([(0.03, -0.42), (0.16, -0.2), (0.2, 0.0)]), 0.12 * size, BLACK)
+    sheet.line(at([(-0.03, -0.42), (-0.12, -0.2), (-0.26, 0.0)]), 0.1 * size, BLACK)
+    sheet.line(at([(0.03, -0.42), (0.16, -0.2), (0.2, 0.0)]), 0.1 * size, BLACK)
     sheet.line(at([(-0.08, -0.74), (-0.24, -0.5)]), 0.08 * size, BLACK)
     sheet.line(at([(0.08, -0.74), (0.26, -0.52)]), 0.08 * size, BLACK)
 

@@ -131,12 +131,18 @@ def _pose(draws: Draws) -> np.ndarray:
     return stand.transpose(2, 0, 1) @ shape.transpose(2, 0, 1)
 
 
+def _colours(draws: Draws) -> np.ndarray:
+    """float64 [B, 3] in [0, 1], from grey to vivid."""
+    colours = draws.rng.random((draws.count, 3))
+    grey = colours.mean(1, keepdims=True)
+    return grey + (colours - grey) * draws.uniform(0.1, 1)[:, None]
+
+
 def coloured(draws: Draws, ink: Tensor) -> Tensor:
     """Images [B, 3, S, S] of ``ink`` [B, 1, S, S]: two shaded colours that differ, some digits with an outline."""
     import torch.nn.functional as F
 
-    below = draws.rng.random((draws.count, 3))
-    above = draws.rng.random((draws.count, 3))
+    below, above, edge = (_colours(draws) for _ in range(3))
     near = np.linalg.norm(above - below, axis=1) < 0.35
     above[near] = (below[near] + 0.5) % 1
     x, y = places(ink.shape[-1])
@@ -146,5 +152,5 @@ def coloured(draws: Draws, ink: Tensor) -> Tensor:
     blobs = F.interpolate(column(draws.normal(1, 25)).view(-1, 1, 5, 5), ink.shape[2:], mode="bilinear")
     ground = ground + blobs * column(draws.uniform(0, 0.1, share=0.5))
     outline = F.max_pool2d(ink, 3, stride=1, padding=1) * column(draws.uniform(1, 1, share=0.2))
-    ground = ground + outline * (column(draws.rng.random((draws.count, 3))) - ground)
+    ground = ground + outline * (column(edge) - ground)
     return ground + ink * (column(above) + column(draws.normal(0.08, 3)) * across - ground)
