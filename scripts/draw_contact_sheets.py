@@ -1,6 +1,7 @@
-"""Draw docs/images/syn_signs.png: python scripts/draw_contact_sheets.py <data.root>.
+"""Draw docs/images/syn_signs.png and syn_numbers.png: python scripts/draw_contact_sheets.py <data.root>.
 
-Each class of GTSRB: its drawing, a generated image and one of the sharpest photographs.
+Signs: of each class the drawing, two generated images and one of the clearest photographs of GTSRB. Numbers: a row for
+each label.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from transferlab.config import DataConfig
 from transferlab.data import _sign_drawings
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-SIDE = 64
+SIDE = 48
 
 
 def enlarge(image: np.ndarray) -> np.ndarray:
-    """uint8 [3, H, W] -> uint8 [64, 64, 3]."""
+    """uint8 [3, H, W] -> uint8 [48, 48, 3]."""
     return np.asarray(Image.fromarray(image.transpose(1, 2, 0)).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
@@ -44,7 +45,8 @@ def grid(cells: list[np.ndarray], columns: int) -> Image.Image:
 def signs(root: str) -> None:
     settings = DataConfig(root=root, download="false")
     photographs = data.find("gtsrb", data.config_class("gtsrb")(), settings).load("train")
-    generated = data.find("syn_signs", data.config_class("syn_signs")(count=430), settings).load("train")
+    generated = data.find("syn_signs", data.config_class("syn_signs")(count=860), settings).load("train")
+    assert photographs.labels is not None and generated.labels is not None
     cells = []
     for label, drawing in enumerate(_sign_drawings.drawings()):
         opacity = drawing[3:] / 255
@@ -52,8 +54,22 @@ def signs(root: str) -> None:
         made = generated.inputs[generated.labels == label][:2]
         real = sharpest(photographs.inputs[photographs.labels == label])
         cells.append(np.concatenate([enlarge(image) for image in (drawn, *made, real)], 1))
-    grid(cells, 4).save(IMAGES / "syn_signs.png", optimize=True)
+    save(grid(cells, 4), "syn_signs.png")
+
+
+def numbers(root: str) -> None:
+    settings = DataConfig(root=root, download="false")
+    generated = data.find("syn_numbers", data.config_class("syn_numbers")(count=1000), settings).load("train")
+    assert generated.labels is not None
+    cells = [enlarge(image) for label in range(10) for image in generated.inputs[generated.labels == label][:12]]
+    save(grid(cells, 12), "syn_numbers.png")
+
+
+def save(picture: Image.Image, name: str) -> None:
+    picture.save(IMAGES / name, optimize=True)
+    print(f"{name}: {(IMAGES / name).stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":
     signs(sys.argv[1])
+    numbers(sys.argv[1])

@@ -143,7 +143,7 @@ def coloured(draws: Draws, ink: Tensor) -> Tensor:
     import torch.nn.functional as F
 
     below, above, edge = (_colours(draws) for _ in range(3))
-    near = np.linalg.norm(above - below, axis=1) < 0.35
+    near = np.linalg.norm(above - below, axis=1) < 0.45
     above[near] = (below[near] + 0.5) % 1
     x, y = places(ink.shape[-1])
     angle = draws.uniform(0, 2 * np.pi)
