@@ -11,6 +11,8 @@ import time
 import pytest
 
 from tests.conftest import command
+from transferlab import plan
+from transferlab.errors import UserError
 from transferlab.models import predictor as predictors
 from transferlab.training import storage
 
@@ -32,14 +34,27 @@ BAD = {
     "source=folder": "folder: say which folder",
     "source=svhn": "data.edition=sample: the package has no sample of svhn",
     "method=dann,source_only": "several values need -m",
-    "runn": "runn: no such verb; allowed are run, doctor; did you mean run",
+    "target=null": "target=null: .* must be a string or a list",
+    "seed=${oops}": "Interpolation key 'oops' not found",
+    "seed='1": "seed='1: not of the form key=value",
+    "new": "new: not of the form key=value",
+    "+new=1": "new: no such key; allowed are method, source",
+    "hydra.nope=1": "hydra.nope: Hydra has no such key",
+    "hydra.run.dir=/dev/null/x": "/dev/null/x: cannot be made a folder .*; choose another",
+    "train.lr=inf": "train.lr=inf: a finite number is needed",
+    "device.name=cuda:x": "device.name=cuda:x: allowed are auto, cpu, cuda",
+    "--bad": "unrecognized arguments: --bad; see transferlab --help",
+    "--config-dir=/nowhere": "--config-dir /nowhere: no such folder",
+    "--config-name=other": "--config-name: there is one config",
+    "resume=": "resume=: say which run's folder",
+    "runn": "runn: no such verb; allowed are run, doctor, compare; did you mean run",
     "resume=nowhere": "resume=nowhere: no run's folder",
 }
 
 
 @pytest.mark.parametrize("word", BAD)
 def test_bad_input_is_one_line_status_two_and_no_folder(tmp_path, no_data, word):
-    words = [word] if word in ("runn", "resume=nowhere") else ["data.edition=sample", word]
+    words = [word] if word in ("runn", "resume=nowhere", "resume=") else ["data.edition=sample", word]
     done = command(*words, cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     lines = done.stderr.strip().splitlines()
@@ -64,6 +79,31 @@ def test_torch_is_not_imported_for_help_and_config_errors(tmp_path, no_data, wor
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("words", [["train=mine", "--config-dir", "my"], ["-m", "--config-dir", "my", "train=mine"]])
+def test_a_users_own_choice_runs(tmp_path, no_data, words):
+    (tmp_path / "my" / "train").mkdir(parents=True)
+    (tmp_path / "my" / "train" / "mine.yaml").write_text("defaults: [quick]\nsteps: 1\nbatch_size: 4\nevaluations: 1\n")
+    done = command(
+        "data.edition=sample", "data.validation=50", "method=source_only", "figures=false", *words, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    (results,) = tmp_path.glob("outputs/**/results.json")
+    assert json.loads(results.read_text())["steps"] == 1
+
+
+def test_a_users_own_broken_choice_is_one_line(tmp_path, no_data):
+    (tmp_path / "my" / "train").mkdir(parents=True)
+    for content, message in (
+        (b"steps: [", "while parsing a flow node"), (b"\xff\xfe", "train=mine: .*decode"),
+        (b"steps: x", "train.steps=x: a whole number is needed"), (b"3", "train=mine: Invalid loaded object type"),
+        (b"steps: 1", "train.lr: train='s file lacks it; let it begin with defaults"),
+    ):  # fmt: skip
+        (tmp_path / "my" / "train" / "mine.yaml").write_bytes(content)
+        with pytest.raises(UserError, match=message) as error:
+            plan.jobs(plan.arguments(["--config-dir", str(tmp_path / "my"), "train=mine", "train.lr=1"]))
+        assert "\n" not in str(error.value)
 
 
 def test_completion_answers(tmp_path):

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from transferlab import __version__, plan
-from transferlab.config import Config, conf_dir, nearest
+from transferlab.config import Config, conf_dir, nearest, require
 from transferlab.errors import UserError
+from transferlab.files import make_folder
 from transferlab.runs import FINISHED, RunFolder, new_folder, stored_config
 
 log = logging.getLogger("transferlab")
@@ -50,12 +50,15 @@ def run(words: Sequence[str]) -> int:
     if "--version" in words:
         print(f"transferlab {__version__}")
         return 0
-    args = get_args_parser().parse_args(list(words))
+    args = plan.arguments(words)
     if args.help or args.hydra_help or args.info or args.shell_completion:
+        if not args.shell_completion:
+            plan.check_words(args)
         _hand_to_hydra(list(words))
         return 0
     resume = [word.removeprefix("resume=") for word in args.overrides if word.startswith("resume=")]
-    if resume and resume[-1] not in ("null", ""):
+    if resume and resume[-1] != "null":
+        require(resume[-1] != "", "resume=: say which run's folder")
         if len(args.overrides) > 1 or args.multirun:
             raise UserError("resume=…: a run goes on with its own config; leave out the other words")
         return _resume(Path(resume[-1]))
@@ -68,28 +71,31 @@ def run(words: Sequence[str]) -> int:
 
         pick_device(name)
     folders = [job.folder for job in jobs]
+    flags = ["--config-dir", args.config_dir] if args.config_dir else []
     if args.multirun:
-        _hand_to_hydra(list(words))
+        make_folder(folders[0].parent)
+        _hand_to_hydra(["--multirun", *flags, *args.overrides])
         from transferlab.sweeps import summarise
 
         summarise(jobs)
+    elif any("hydra.run.dir=" in word for word in args.overrides):
+        make_folder(folders[0])
+        _hand_to_hydra([*flags, *args.overrides])
     else:
-        if not any("hydra.run.dir=" in word for word in words):
-            folders = [new_folder(jobs[0].folder)]
-        _hand_to_hydra([*words, f"hydra.run.dir='{folders[0]}'"])
+        folders = [new_folder(jobs[0].folder)]
+        _hand_to_hydra([*flags, *args.overrides, f"hydra.run.dir='{folders[0]}'"])
     return 0 if all(RunFolder(f).status.get("status") == FINISHED for f in folders) else 1
 
 
 def doctor(words: Sequence[str]) -> int:
     """Say what this machine has: versions, devices, and the data that is at hand."""
+    require(not words, f"doctor takes no words, got {' '.join(words)}")
     import torch
 
     from transferlab import data
     from transferlab.config import DataConfig
     from transferlab.runs import environment
 
-    if words:
-        raise UserError(f"doctor takes no words, got {' '.join(words)}")
     for key, value in environment(cuda=torch.cuda.is_available(), threads=torch.get_num_threads()).items():
         print(f"{key:14} {value}")
     for name in data.names():
@@ -101,7 +107,17 @@ def doctor(words: Sequence[str]) -> int:
     return 0
 
 
-VERBS: dict[str, Callable[[Sequence[str]], int]] = {"run": run, "doctor": doctor}
+def compare(words: Sequence[str]) -> int:
+    """Draw the runs in a folder together, such as a few-shot curve over ``target.per_class``."""
+    from transferlab.sweeps import draw
+
+    if len(words) != 1:
+        raise UserError("compare: takes one folder of runs, such as outputs/sweep")
+    print(*draw(Path(words[0])), sep="\n")
+    return 0
+
+
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {"run": run, "doctor": doctor, "compare": compare}
 
 
 def job(composed: DictConfig) -> None:
@@ -114,10 +130,10 @@ def job(composed: DictConfig) -> None:
 
 def execute(config: Config, folder: RunFolder, parallel: bool) -> None:
     """Run ``config`` in ``folder``, or take the result that is there already."""
-    editions = plan.editions(config)
-    fingerprint = config.fingerprint(editions)
     handlers = _start_logging(folder, parallel)
     try:
+        found = plan.find(config)
+        fingerprint = config.fingerprint({role: data.edition for role, data in found.items()})
         folder.claim(config, fingerprint)
         if folder.status.get("status") == FINISHED:
             log.info("%s: finished before", folder.path)
@@ -127,14 +143,15 @@ def execute(config: Config, folder: RunFolder, parallel: bool) -> None:
         try:
             from transferlab import dispatch
 
-            results = dispatch.run(config, folder, config.device.threads or int(parallel), editions)
+            results = dispatch.run(config, folder, config.device.threads or int(parallel), found)
         except KeyboardInterrupt:
             folder.set_status("interrupted", "asked to stop")
             log.error("interrupted; continue with: transferlab resume=%s", folder.path)
             raise
         except Exception as error:
             _full_error()
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+            reason = kind + " ".join(str(error).split())
             log_file.error(traceback.format_exc())
             folder.set_status("failed", reason)
             log.error("failed: %s; see %s", reason, folder.path / "run.log")
@@ -150,8 +167,13 @@ def execute(config: Config, folder: RunFolder, parallel: bool) -> None:
 
 
 def _resume(path: Path) -> int:
-    folder = RunFolder(path)
-    execute(stored_config(path), folder, parallel=False)
+    config, folder = stored_config(path), RunFolder(path)
+    editions = plan.editions(config)
+    begun_with = folder.status.get("fingerprint")
+    same = begun_with in (None, config.fingerprint(editions))
+    now = " and ".join(f"{role} {edition}" for role, edition in editions.items())
+    require(same, f"resume={path}: began with another edition of the data, found is {now}; see its data.json")
+    execute(config, folder, parallel=False)
     return 0 if folder.status.get("status") == FINISHED else 1
 
 

@@ -12,6 +12,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -81,16 +82,18 @@ class DataConfig:
 class ModelConfig:
     """The network."""
 
-    name: Literal["ganin_mnist", "ganin_svhn", "ganin_gtsrb", "mlp"] = "ganin_mnist"
-    """Which published architecture; mlp: two hidden layers, for vectors."""
+    name: Literal["ganin_mnist", "ganin_svhn", "ganin_gtsrb", "lenet", "mlp"] = "ganin_mnist"
+    """Which published architecture; lenet: LeNet-5 with more maps, for 32x32 images; mlp: two hidden layers, for
+    vectors."""
     width: float = 1.0
     """Factor on the number of maps and hidden units of feature extractor and label predictor."""
     input_size: int = 28
     """Height and width that all images are brought to, in pixels."""
     batch_norm: bool = False
-    """Batch normalisation after every hidden layer (not in the papers of 2015 and 2016)."""
-    normalisation: Literal["mean", "image"] = "mean"
-    """mean: subtract the training images' channel means; image: zero mean and unit variance for each image."""
+    """Batch normalisation after every hidden layer, of each domain by itself (not in the papers of 2015 and 2016)."""
+    normalisation: Literal["mean", "image", "channel"] = "mean"
+    """mean: subtract the training images' channel means; image: zero mean and unit variance for each image; channel:
+    for each channel of each image."""
     initialisation: Literal["xavier", "torch"] = "xavier"
     """xavier: Glorot uniform weights and zero biases (Caffe's filler); torch: PyTorch's default."""
     dropout: float = 0.0
@@ -118,6 +121,8 @@ class TrainConfig:
     """Momentum of SGD."""
     weight_decay: float = 0.0
     """L2 penalty of the optimiser."""
+    average: float = 0.0
+    """Decay of the exponential moving average of the weights that is measured and kept; 0: the last weights."""
     schedule: Literal["anneal", "constant"] = "anneal"
     """anneal: lr / (1 + 10 p)^0.75 with p the progress from 0 to 1 (Ganin et al. 2016, section 5.2.2)."""
     log_every: int = 100
@@ -132,6 +137,7 @@ class TrainConfig:
             require(getattr(self, name) >= 1, f"train.{name}={getattr(self, name)}: must be at least 1")
         require(self.lr > 0, f"train.lr={self.lr}: must be greater than 0")
         require(0 <= self.momentum < 1, f"train.momentum={self.momentum}: allowed is 0 <= momentum < 1")
+        require(0 <= self.average < 1, f"train.average={self.average}: allowed is 0 <= average < 1")
         require(self.weight_decay >= 0, f"train.weight_decay={self.weight_decay}: must not be negative")
 
 
@@ -147,7 +153,7 @@ class DeviceConfig:
     """CPU threads; 0: all cores, or one where a sweep runs several processes."""
 
     def __post_init__(self) -> None:
-        known = self.name in ("auto", "cpu", "cuda", "mps") or self.name.startswith("cuda:")
+        known = self.name in ("auto", "cpu", "cuda", "mps") or self.name.removeprefix("cuda:").isdecimal()
         require(known, f"device.name={self.name}: allowed are auto, cpu, cuda, cuda:<n>, mps")
         require(self.threads >= 0, f"device.threads={self.threads}: must not be negative")
 
@@ -240,6 +246,7 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     fits = isinstance(value, hint) and not (hint is int and isinstance(value, bool))
     kind = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}.get(hint, str(hint))
     require(fits, f"{where}={value}: {kind} is needed")
+    require(hint is not float or math.isfinite(value), f"{where}={value}: a finite number is needed")
     return value
 
 

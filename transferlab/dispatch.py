@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ import torch
 
 from transferlab import data
 from transferlab.config import LABELLED, UNLABELLED, Config, Role, Sees, method_schema, require
-from transferlab.data._selection import few
+from transferlab.data import Found
 from transferlab.data.dataset import Dataset
 from transferlab.evaluation import figures
 from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Truth, forgetting, selections
 from transferlab.files import write_json
 from transferlab.models import predictor as predictors
-from transferlab.models.coded import Coded
+from transferlab.models.clusters import Clusters
+from transferlab.models.coded import Coded, Encoder
 from transferlab.models.predictor import Classifier, Predictor
 from transferlab.problem import Labelled, Problem, split_rows, view
 from transferlab.runs import RunFolder, environment
@@ -32,8 +33,11 @@ log = logging.getLogger(__name__)
 Panel = tuple[np.ndarray, ...]
 
 
-def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, str]) -> dict[str, Any]:
-    """Train, evaluate and write everything into ``folder``, which must be claimed; returns the results."""
+def run(config: Config, folder: RunFolder, threads: int, found: Mapping[str, Found]) -> dict[str, Any]:
+    """Train, evaluate and write everything into ``folder``, which must be claimed; returns the results.
+
+    found: the data of source and target.
+    """
     if threads:
         torch.set_num_threads(threads)
     device = pick_device(config.device.name)
@@ -50,7 +54,7 @@ def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, 
         ),
     )
     started = time.perf_counter()
-    problem, truth, provenance = prepare(config, method.sees, device)
+    problem, truth, provenance = prepare(config, method.sees, device, found)
     write_json(folder.path / "data.json", provenance)
     log.info("data ready in %.1f s", time.perf_counter() - started)
 
@@ -65,7 +69,7 @@ def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, 
     record, confusion = evaluator.final(predictor)
     results = {
         "method": config.names["method"], "source": config.names["source"], "target": config.names["target"],
-        "seed": config.seed, "edition": _edition(editions), "status": "finished", "steps": engine.steps,
+        "seed": config.seed, "edition": _edition(found), "status": "finished", "steps": engine.steps,
         "seconds": round(engine.watch.seconds, 2),
         "images_per_second": round(engine.images / max(engine.watch.seconds, 1e-9), 1),
         **record, **selections(engine.rows), **forgetting(engine.rows, record),
@@ -77,9 +81,10 @@ def run(config: Config, folder: RunFolder, threads: int, editions: Mapping[str, 
     folder.write_metrics(engine.rows)
     if config.figures:
         _draw(folder, config, truth, engine, confusion, before, _feature_panel(evaluator, predictor))
-        shape = truth.target_test.inputs.shape[1:]
-        if isinstance(predictor, Coded) and len(shape) == 3:
-            figures.atoms(predictor.dictionary.cpu().numpy(), shape, folder.path / "figures" / "atoms.png")
+        if isinstance(predictor, Clusters):
+            _draw_clusters(predictor, truth.target_test, truth.target_classes, folder.path / "figures" / "clusters.png")
+        if isinstance(predictor, Coded):
+            _draw_atoms(predictor.encoder, truth.target_test.inputs.shape[1:], folder.path / "figures" / "atoms.png")
     write_json(folder.path / "results.json", results)
     return results
 
@@ -95,21 +100,23 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def prepare(config: Config, sees: Sees, device: torch.device) -> tuple[Problem, Truth, dict[str, Any]]:
+def prepare(
+    config: Config, sees: Sees, device: torch.device, found: Mapping[str, Found]
+) -> tuple[Problem, Truth, dict[str, Any]]:
     """Load both domains and part them: what the method may see, and what only the evaluator may."""
     size = config.model.input_size
     train: dict[str, Dataset] = {}
     test: dict[str, Dataset] = {}
     rows: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for role in ("source", "target"):
-        found = data.find(config.names[role], getattr(config, role), config.data)
-        train[role], test[role] = found.load("train"), found.load("test")
+        train[role], test[role] = found[role].load("train"), found[role].load("test")
         rows[role] = split_rows(train[role], config.data.validation)
-        wanted = getattr(config, role).per_class
+        wanted, d = getattr(config, role).per_class, train[role]
+        if getattr(sees, role) == LABELLED:
+            _require_all_classes(f"{role}={config.names[role]}", d, rows[role][0])
         if wanted is not None:
-            d = train[role]
             assert d.labels is not None
-            rows[role] = few(d.labels, rows[role][0], wanted, d.classes, config.seed), rows[role][1]
+            rows[role] = data.few(d.labels, rows[role][0], wanted, d.classes, config.seed), rows[role][1]
     kinds = {d.inputs.dtype for d in train.values()}
     require(len(kinds) == 1, f"source={config.names['source']} and target={config.names['target']}: images and numbers")
 
@@ -130,7 +137,7 @@ def prepare(config: Config, sees: Sees, device: torch.device) -> tuple[Problem, 
         classes=train["target"].classes,
         source_classes=train["source"].classes,
         seed=config.seed,
-        signatures=torch.from_numpy(np.concatenate(signatures)).to(device) if len(signatures) == 2 else None,
+        signatures=torch.from_numpy(np.concatenate(signatures)).to(device) if sees.classes == "disjoint" else None,
     )
     truth = Truth(
         source_classes=train["source"].classes,
@@ -147,9 +154,17 @@ def prepare(config: Config, sees: Sees, device: torch.device) -> tuple[Problem, 
     return problem, truth, provenance
 
 
-def _edition(editions: Mapping[str, str]) -> str:
+def _require_all_classes(where: str, data: Dataset, rows: np.ndarray) -> None:
+    """Refuse a labelled training set in which a class has no samples."""
+    assert data.labels is not None
+    there = np.isin(np.arange(len(data.classes)), data.labels[rows])
+    empty = ", ".join(name for name, one in zip(data.classes, there, strict=True) if not one)
+    require(not empty, f"{where}: class {empty} has no training samples; leave it out")
+
+
+def _edition(found: Mapping[str, Found]) -> str:
     """One word where both domains' editions are the same, else source/target."""
-    return "/".join(dict.fromkeys([editions["source"], editions["target"]]))
+    return "/".join(dict.fromkeys(found[role].edition for role in ("source", "target")))
 
 
 def _feature_panel(evaluator: Evaluator, predictor: Predictor) -> Panel:
@@ -163,6 +178,29 @@ def _feature_panel(evaluator: Evaluator, predictor: Predictor) -> Panel:
         differ = domain == "target" and evaluator.truth.source_classes != evaluator.truth.target_classes
         panel.append(labels + len(evaluator.truth.source_classes) * differ)
     return tuple(panel)
+
+
+@torch.no_grad()
+def _draw_clusters(predictor: Clusters, test: Labelled, classes: Sequence[str], path: Path) -> None:
+    """Members of each cluster, which is called by its most frequent class, where inputs are images."""
+    if test.inputs.dtype != torch.uint8:
+        return
+    rows = torch.from_numpy(np.random.default_rng(0).permutation(len(test.inputs))[:2000]).to(test.inputs.device)
+    images, labels = test.inputs[rows], test.labels[rows].cpu().numpy()
+    members = predictor(images)[1].argmax(1).cpu().numpy()
+    names = []
+    for cluster in range(predictor.head.out_features):
+        counts = np.bincount(labels[members == cluster], minlength=len(classes))
+        share = counts.max() / max(counts.sum(), 1)
+        names.append(f"{100 * share:.0f} % {classes[counts.argmax()]}" if counts.any() else "empty")
+    figures.clusters(images.cpu().numpy(), members, names, path)
+
+
+def _draw_atoms(encoder: Encoder, shape: Sequence[int], path: Path) -> None:
+    """The dictionary as pictures, where there is one and its inputs are images of ``shape`` or patches of them."""
+    if len(shape) == 3 and len(encoder.dictionary):
+        size = (encoder.patch, encoder.patch) if encoder.patch else shape[1:]
+        figures.atoms(encoder.dictionary.cpu().numpy(), (shape[0], *size), path)
 
 
 def _draw(

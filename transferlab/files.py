@@ -11,6 +11,16 @@ from typing import Any
 from transferlab.errors import UserError
 
 
+def make_folder(path: Path) -> None:
+    """Make ``path`` where it is not there yet. Raises :class:`UserError` where nothing can be written into it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made a folder ({error.strerror}); choose another") from None
+    if not os.access(path, os.W_OK):
+        raise UserError(f"{path}: is not writable; choose another folder")
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace ``path`` by ``content`` at once: a reader, or a crash, meets the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)

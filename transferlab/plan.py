@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
@@ -44,6 +46,23 @@ class Job:
         return self.config.fingerprint(self.editions)
 
 
+def arguments(words: Sequence[str]) -> argparse.Namespace:
+    """Hydra's flags and the overrides in ``words``, in any order. Raises :class:`UserError` for a wrong flag."""
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{message}; see transferlab --help")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    args = parser.parse_intermixed_args(list(words))
+    for flag in ("config_name", "config_path"):
+        name = f"--{flag.replace('_', '-')}"
+        require(getattr(args, flag) is None, f"{name}: there is one config; bring your own choices with --config-dir")
+    folder = args.config_dir
+    require(folder is None or Path(folder).is_dir(), f"--config-dir {folder}: no such folder")
+    return args
+
+
 def jobs(args: argparse.Namespace) -> list[Job]:
     """Every job of a command line. Raises :class:`UserError` for the first that cannot run."""
     with _hydra():
@@ -58,19 +77,37 @@ def jobs(args: argparse.Namespace) -> list[Job]:
     return planned
 
 
+def check_words(args: argparse.Namespace) -> None:
+    """Raise :class:`UserError` where the overrides do not compose."""
+    with _hydra():
+        for overrides in _combinations(args):
+            _compose(overrides, args.config_dir)
+
+
 def typed(composed: DictConfig) -> Config:
     """The typed config in what Hydra composed."""
     values = {key: value for key, value in composed.items_ex(resolve=False) if key != "hydra"}
-    return from_plain(OmegaConf.to_container(OmegaConf.create(values), resolve=True))  # type: ignore[arg-type]
+    try:
+        plain: Any = OmegaConf.to_container(OmegaConf.create(values), resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(_first_line(error)) from None
+    return from_plain(plain)
 
 
-def editions(config: Config) -> dict[str, str]:
-    """Find the data of both domains and refuse a method and data that do not fit; the editions found."""
+def find(config: Config) -> dict[str, Found]:
+    """The data of both domains. Raises :class:`UserError` where there is none, or method and data do not fit."""
     found = {role: data.find(config.names[role], getattr(config, role), config.data) for role in ("source", "target")}
     sees = method_schema(config.names["method"]).sees
     _check_labels(config, sees, found)
     _check_inputs(config, sees, found)
-    return {role: f.edition for role, f in found.items()}
+    if sees.classes == "disjoint":
+        _check_signatures(config, found)
+    return found
+
+
+def editions(config: Config) -> dict[str, str]:
+    """The editions of the data that :func:`find` finds."""
+    return {role: found.edition for role, found in find(config).items()}
 
 
 def _check_labels(config: Config, sees: Sees, found: Mapping[str, Found]) -> None:
@@ -98,6 +135,16 @@ def _check_inputs(config: Config, sees: Sees, found: Mapping[str, Found]) -> Non
     require(fits, f"model={config.model.name}: is for images, {both}; use model=mlp")
 
 
+def _check_signatures(config: Config, found: Mapping[str, Found]) -> None:
+    method, lengths = f"method={config.names['method']}", []
+    for role, f in found.items():
+        none = f"{method}: needs a signature of each class; {role}={config.names[role]} has none"
+        require(f.described > 0, none)
+        lengths.append(f"{role}={config.names[role]} of {f.described} numbers")
+    same = found["source"].described == found["target"].described
+    require(same, f"{method}: needs signatures of one kind for all classes; {' and '.join(lengths)}")
+
+
 def run_name(*, _root_: DictConfig) -> str:
     """A sweep folder's name, from its config: a readable part and a fingerprint of all that determines the result."""
     config = typed(_root_)
@@ -105,7 +152,9 @@ def run_name(*, _root_: DictConfig) -> str:
     return f"{readable}-seed{config.seed}-{config.fingerprint(editions(config))}"
 
 
-OmegaConf.register_new_resolver("transferlab.run_name", run_name, replace=True)
+# The OmegaConf that Hydra 1.4 brings has given it the name that an older function had.
+_register: Callable[..., None] = OmegaConf.register_new_resolver if VERSION_BASE else OmegaConf.register_resolver
+_register("transferlab.run_name", run_name, replace=True)
 
 
 def _listed(classes: tuple[str, ...]) -> str:
@@ -136,33 +185,59 @@ def _combinations(args: argparse.Namespace) -> list[list[str]]:
 
         return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
     except HydraException as error:
-        raise UserError(_first_line(error)) from None
+        raise UserError(_wrong_word(args.overrides, error)) from None
+
+
+def _wrong_word(overrides: Sequence[str], error: Exception) -> str:
+    """Which of ``overrides`` cannot be read, and why."""
+    for word in overrides:
+        try:
+            OverridesParser.create().parse_override(word)
+        except HydraException as reason:
+            detail = _first_line(reason).removeprefix(f"Error parsing override '{word}' ")
+            return f"{word}: not of the form key=value ({detail}); quote odd characters: \"key='…'\""
+    return _first_line(error)
 
 
 def _compose(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
     extra = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
+    words = [*overrides, *extra]
     try:
-        return hydra.compose("config", overrides=[*overrides, *extra], return_hydra_config=True)
+        return hydra.compose("config", overrides=words, return_hydra_config=True)
     except MissingConfigException as error:
         group, _, wrong = str(error.missing_cfg_file).rpartition("/")
         options = error.options or []
         allowed = ", ".join(options)
         raise UserError(f"{group}={wrong}: no such choice; allowed are {allowed}{nearest(wrong, options)}") from None
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_explain(error)) from None
+    except Exception as error:  # a user's own YAML, or an odd override, makes Hydra raise many kinds
+        raise UserError(_explain(error, words)) from None
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: Exception, overrides: Sequence[str]) -> str:
     """One line for what Hydra says, with the nearest key where a key is unknown."""
     unknown = re.match(r"Could not override '([\w.@/]+)'", str(error)) or re.match(r"Key '(\w+)'", str(error))
     if not unknown:
-        return _first_line(error)
+        return f"{_blamed(overrides)}{_first_line(error)}"
     key = unknown[1]
-    base = hydra.compose("config")
-    known = list(_keys(base))
+    require(not key.startswith("hydra."), f"{key}: Hydra has no such key; --cfg hydra shows all")
+    known = list(_keys(hydra.compose("config")))
+    group = key.partition(".")[0]
+    missing = f"{key}: {group}='s file lacks it; let it begin with defaults: [<a shipped choice>], or write +{key}=…"
+    require(key not in known, missing)
     parent = key.rpartition(".")[0]
     siblings = [k for k in known if k.rpartition(".")[0] == parent] or [k for k in known if "." not in k]
     return f"{key}: no such key; allowed are {', '.join(siblings)}{nearest(key, known)}"
+
+
+def _blamed(overrides: Sequence[str]) -> str:
+    """The first of ``overrides`` with which alone nothing composes: Hydra does not always name it."""
+    search = [word for word in overrides if word.startswith("hydra.searchpath=")]
+    for word in overrides:
+        try:
+            hydra.compose("config", overrides=[*search, word])
+        except Exception:
+            return f"{word}: "
+    return ""
 
 
 def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
@@ -178,7 +253,8 @@ def _overrides(composed: DictConfig) -> tuple[str, ...]:
 
 
 def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split("\n\n")[0].split())
+    text = re.sub(r"\s+See https://hydra.cc\S* for details", "", str(error).split("\n\n")[0])
+    return " ".join(text.split()) or type(error).__name__
 
 
 def _folder(composed: DictConfig, multirun: bool) -> Path:

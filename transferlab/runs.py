@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from transferlab.config import Config, from_plain, to_plain
 from transferlab.errors import UserError
-from transferlab.files import read_json, write_json, write_text
+from transferlab.files import make_folder, read_json, write_json, write_text
 
 FINISHED = "finished"
 
@@ -113,7 +113,7 @@ def stored_config(path: Path) -> Config:
 
 def new_folder(wanted: Path) -> Path:
     """Create ``wanted``, or ``wanted``-2, -3, …: never a folder that another run has created."""
-    wanted.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(wanted.parent)
     number = 1
     while True:
         path = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")

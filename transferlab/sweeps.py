@@ -1,4 +1,4 @@
-"""The table at the end of a sweep: a pure function of the jobs' records."""
+"""The table at the end of a sweep, and pictures of many runs: pure functions of the runs' records."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import csv
 import io
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from transferlab.config import require, to_plain
 from transferlab.files import write_text
 from transferlab.plan import Job
-from transferlab.runs import FINISHED, RunFolder
+from transferlab.runs import FINISHED, RunFolder, stored_config
 
 
 def summarise(jobs: Sequence[Job]) -> None:
@@ -26,6 +28,49 @@ def summarise(jobs: Sequence[Job]) -> None:
     print()
     print(render(grouped(jobs, records)))
     print(f"\n{path}")
+
+
+def finished(folder: Path) -> list[dict[str, Any]]:
+    """The results of every finished run in ``folder``, whichever commands made them.
+
+    Each also has ``row`` (the method, with those of its options in which its runs differ), ``source`` and ``target``
+    (with their classes, where those are chosen) and ``per_class``, the target's.
+    """
+    runs = [RunFolder(path.parent) for path in sorted(folder.glob("*/results.json"))]
+    runs = [run for run in runs if run.status.get("status") == FINISHED]
+    plain = [to_plain(stored_config(run.path)) for run in runs]
+    records = []
+    for run, config in zip(runs, plain, strict=True):
+        method = config["method"]
+        others = [other["method"] for other in plain if other["method"]["name"] == method["name"]]
+        options = [f"{k}={v}" for k, v in method.items() if any(other[k] != v for other in others)]
+        domains = {role: _domain(config[role]) for role in ("source", "target")}
+        row = " ".join([method["name"], *options])
+        records.append({**run.results, **domains, "row": row, "per_class": config["target"]["per_class"]})
+    return records
+
+
+def _domain(section: dict[str, Any]) -> str:
+    return f"{section['name']} {','.join(section['classes'])}" if section["classes"] else section["name"]
+
+
+def draw(folder: Path) -> list[Path]:
+    """Pictures of all finished runs in ``folder`` together: over the target's size, over pairs of domains."""
+    from transferlab.evaluation import figures
+
+    records = finished(folder)
+    require(bool(records), f"{folder}: no finished runs in it; name a sweep's folder, such as outputs/sweep")
+    drawn = []
+    sized = [r for r in records if r["per_class"] is not None and "target_train_accuracy" in r]
+    if len({r["per_class"] for r in sized}) > 1:
+        drawn.append(folder / "few_shot.png")
+        figures.few_shot_curve(sized, drawn[-1])
+    if len({(r["source"], r["target"]) for r in records}) > 1:
+        drawn.append(folder / "transfer.png")
+        scratch = [r["row"] for r in records if "initial=scratch" in r["row"]]
+        figures.transfer_matrix(records, drawn[-1], scratch[0] if scratch else None)
+    require(bool(drawn), f"{folder}: nothing to compare; its runs have one target.per_class and one pair of domains")
+    return drawn
 
 
 def _record(job: Job) -> dict[str, Any]:
@@ -56,7 +101,7 @@ def grouped(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> list[dict
         reasons = "; ".join(dict.fromkeys(f"{r['status']}: {r.get('reason', '')}" for r in members if r not in done))
         rows.append({
             "job": label, "n": f"{len(done)}/{len(members)}",
-            "source": spread([r["source_accuracy"] for r in done]),
+            "source": spread([r["source_accuracy"] for r in done if "source_accuracy" in r]),
             "target": spread([r["target_accuracy"] for r in done]),
             "edition": ", ".join(dict.fromkeys(r["edition"] for r in done)), "note": reasons,
         })  # fmt: skip

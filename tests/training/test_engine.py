@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import os
 import signal
@@ -8,6 +9,7 @@ from torch import nn
 
 from tests.conftest import config, problem, run
 from transferlab.config import LABELLED, NOTHING
+from transferlab.errors import UserError
 from transferlab.methods.source import label_loss
 from transferlab.models.predictor import Classifier
 from transferlab.training import storage
@@ -114,6 +116,45 @@ def test_a_signal_stops_after_a_checkpoint(tmp_path, number):
     whole, _, _ = train(tmp_path / "whole", settings)
     assert len(steps) == 2
     assert all(torch.equal(v, resumed.state_dict()[k]) for k, v in state(whole).items())
+
+
+@pytest.mark.parametrize("when", ["in the last step", "in the last evaluation"])
+def test_a_signal_at_the_very_end_stops_before_the_next_stage(tmp_path, when):
+    settings = config(steps=6)
+    p = problem(LABELLED, NOTHING)
+
+    def ask(now):
+        if now:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def evaluate(predictor):
+        ask(when == "in the last evaluation" and engine.rows[-1]["step"] == 4)
+        return {}
+
+    engine = run(tmp_path, settings, evaluate)
+    net = engine.net(p)
+    inner = label_loss(net)
+
+    def loss(batch, progress):
+        ask(when == "in the last step" and progress > 0.8)
+        return inner(batch, progress)
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.train("source", {"net": net}, loss, p.batches(source=8), Classifier(net))
+    _, steps, _ = train(tmp_path, settings)
+    assert steps == []
+
+
+@pytest.mark.parametrize("part", ["last", "stage-source"])
+def test_a_checkpoint_of_another_architecture_is_one_line(tmp_path, part):
+    with pytest.raises(ZeroDivisionError) if part == "last" else contextlib.nullcontext():
+        train(tmp_path, config(), stop_at=4 if part == "last" else None)
+    before = (tmp_path / "checkpoints" / f"{part}.safetensors").read_bytes()
+    other = config()
+    other.model.width = 2.0
+    with pytest.raises(UserError, match=f"{part}.safetensors: a checkpoint of another architecture: net.ext") as error:
+        train(tmp_path, other)
+    assert "\n" not in str(error.value) and (tmp_path / "checkpoints" / f"{part}.safetensors").read_bytes() == before
 
 
 def test_the_first_step_is_plain_sgd(tmp_path):

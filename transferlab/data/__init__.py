@@ -11,9 +11,9 @@ from functools import cache
 from typing import Any
 
 from transferlab.data._files import Found, Settings
-from transferlab.data._selection import select
+from transferlab.data._selection import few, select
 
-__all__ = ["Found", "config_class", "find", "names"]
+__all__ = ["Found", "config_class", "few", "find", "names"]
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from transferlab.config import require
-from transferlab.data._files import Settings, cache_dir, roots, warn_once
+from transferlab.data._files import Settings, cache_dir, roots
 from transferlab.errors import UserError
 
+log = logging.getLogger(__name__)
 BSDS = ("BSDS500/data/images", "BSR/BSDS500/data/images", "data/images")
 
 
@@ -64,7 +66,7 @@ def best(name: str, settings: Settings) -> Photographs:
     if found is None:
         require(settings.edition != "full", f"{name}: data.edition=full: BSDS500 not found; {where()}")
         if settings.edition == "auto":
-            warn_once(f"{name}: taking the packaged photographs; for BSDS500's {where()}")
+            log.warning("%s: taking the packaged photographs; for BSDS500's %s", name, where())
     return found or packaged()
 
 

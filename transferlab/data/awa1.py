@@ -71,7 +71,7 @@ def find(options: Config, settings: Settings) -> Found:
         inputs = features[chosen].astype(np.float32)
         return Dataset(inputs, new_labels, classes, record, signatures[wanted])
 
-    return Found("awa1", "full", classes, features.shape[1:], load)
+    return Found("awa1", "full", classes, features.shape[1:], load, described=signatures.shape[1])
 
 
 def _rows(labels: np.ndarray, label: int, part: str, split: str) -> np.ndarray:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from transferlab.config import require
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -30,6 +32,11 @@ class Dataset:
         for array in (self.inputs, self.labels, self.signatures, self.groups):
             if array is not None:
                 array.setflags(write=False)
+        if self.labels is not None and len(self.labels):
+            low, high, count = int(self.labels.min()), int(self.labels.max()), len(self.classes)
+            wrong = low if low < 0 else high
+            where = f"{self.provenance.get('name', 'data')}: label {wrong}"
+            require(0 <= wrong < count, f"{where} is out of range; {count} classes allow 0 to {count - 1}")
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -83,7 +83,8 @@ def find(options: Config, settings: Settings) -> Found:
         groups = None if table.groups is None else table.groups[rows]
         return Dataset(table.inputs[rows], table.labels[rows], table.classes, record, table.signatures, groups)
 
-    return Found("features", "full", table.classes, table.inputs.shape[1:], load)
+    length = 0 if table.signatures is None else table.signatures.shape[1]
+    return Found("features", "full", table.classes, table.inputs.shape[1:], load, described=length)
 
 
 @lru_cache(maxsize=2)  # source and target; a sweep finds them for each job
@@ -158,6 +159,8 @@ def _classes(
     require(not empty, f"{path}: class {', '.join(empty)} has no row in {key}")
     fits = described is None or len(described) == len(names)
     require(fits, f"{path}: {len(names)} classes, but signatures of {0 if described is None else len(described)}")
+    for name, row in zip(names, described if described is not None else ()):
+        require(bool(row.any()), f"{path}: class {name} has no signature: its numbers are all 0")
     return numbers, tuple(names)
 
 

@@ -7,6 +7,7 @@ the seed and :data:`VERSION`; or read as released, where the user has it.
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,13 +16,14 @@ import numpy as np
 from transferlab.config import require
 from transferlab.data import _released_mnistm as released
 from transferlab.data import mnist
-from transferlab.data._files import Found, Settings, warn_once
+from transferlab.data._files import Found, Settings
 from transferlab.data._generated import cached
 from transferlab.data._photographs import Photographs, bsds500, packaged, patches, where
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
 
+log = logging.getLogger(__name__)
 VERSION = 1
 
 
@@ -81,7 +83,7 @@ def _photographs(options: Config, settings: Settings, edition: str) -> Photograp
         asked = "mnistm.photographs=bsds500" if options.photographs == "bsds500" else "mnistm: data.edition=full"
         raise UserError(f"{asked}: BSDS500 not found; {where()}, or choose photographs=packaged")
     if found is None:
-        warn_once("mnistm: BSDS500 is not at hand, patches come from the three packaged photographs")
+        log.warning("mnistm: BSDS500 is not at hand, patches come from the three packaged photographs")
     return found or packaged()
 
 

@@ -6,6 +6,7 @@ the fonts, the seed and :data:`VERSION`.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from transferlab.config import require
 from transferlab.data import _fonts
-from transferlab.data._files import Found, Settings, warn_once
+from transferlab.data._files import Found, Settings
 from transferlab.data._generated import Draws, balanced, bytes_of, cached, camera, column, places, warped
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
@@ -22,6 +23,7 @@ from transferlab.data.mnist import CLASSES
 if TYPE_CHECKING:
     from torch import Tensor
 
+log = logging.getLogger(__name__)
 VERSION = 1
 BATCH = 500
 """Images made at a time, from random numbers of their own."""
@@ -53,7 +55,7 @@ def find(options: Config, settings: Settings) -> Found:
         todo = f"pip install 'transferlab[fonts]' for {', '.join(missing)}"
         require(settings.edition != "full", f"syn_numbers: data.edition=full: fonts are missing; {todo}")
         if settings.edition == "auto":
-            warn_once(f"syn_numbers: taking matplotlib's fonts alone; {todo}")
+            log.warning("syn_numbers: taking matplotlib's fonts alone; %s", todo)
     edition = "full" if everything else "sample"
     packages = tuple(_fonts.FAMILIES) if everything else ("matplotlib",)
     size = options.size

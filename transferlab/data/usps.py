@@ -10,6 +10,7 @@ import numpy as np
 
 from transferlab.data import _samples
 from transferlab.data._files import Found, Remote, Settings, files_or_sample, provenance
+from transferlab.data._glyphs import described
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
 from transferlab.data.mnist import CLASSES
@@ -38,7 +39,7 @@ def find(options: Config, settings: Settings) -> Found:
         images, labels = read(path)
         return Dataset(images, labels, CLASSES, provenance("usps", edition, split, len(images), [path]))
 
-    return Found("usps", edition, CLASSES, (1, 16, 16), load)
+    return described(Found("usps", edition, CLASSES, (1, 16, 16), load))
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -135,14 +135,110 @@ def feature_space(panels: Sequence[Panel], path: Path, classes: Sequence[str]) -
 
 
 def atoms(dictionary: np.ndarray, shape: Sequence[int], path: Path) -> None:
-    """The first 100 rows of a dictionary [K, D] as pictures of ``shape`` (C, H, W), each on its own grey scale."""
-    figure = Figure(figsize=(6, 6), layout="constrained")
-    for axes, atom in zip(figure.subplots(10, 10).flat, [*dictionary[:100], *[None] * 100], strict=False):
-        axes.axis("off")
-        if atom is not None:
-            axes.imshow(atom.reshape(shape).mean(0), cmap="gray")
-    figure.suptitle("atoms of the dictionary")
+    """The first 100 rows of a dictionary [K, D] as pictures of ``shape`` (C, H, W), each on its own scale."""
+    pictures = dictionary[:100].reshape(-1, *shape)
+    lowest, highest = (extreme(pictures, axis=(1, 2, 3), keepdims=True) for extreme in (np.min, np.max))
+    pixels = np.round(255 * (pictures - lowest) / np.maximum(highest - lowest, 1e-12)).astype(np.uint8)
+    columns = math.ceil(math.sqrt(len(pixels)))
+    figure = Figure(figsize=(5, 5.3), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(sheet([pixels[i : i + columns] for i in range(0, len(pixels), columns)], columns))
+    axes.set_axis_off()
+    axes.set_title(f"{len(pixels)} of {len(dictionary)} atoms" if len(pixels) < len(dictionary) else "atoms")
     _save(figure, path)
+
+
+def few_shot_curve(records: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Accuracy over the number of labelled target samples: mean and standard deviation of each row's records.
+
+    A record has ``row``, ``per_class``, ``target_accuracy`` (test images, solid) and ``target_train_accuracy``
+    (the samples learned from, dotted): what lies between them is overfitting.
+    """
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    rows = list(dict.fromkeys(record["row"] for record in records))
+    colours = [TARGET, SOURCE, *OTHERS, CRITIC]
+    for place, row in enumerate(rows):
+        of_row = [record for record in records if record["row"] == row]
+        sizes = sorted({record["per_class"] for record in of_row})
+        for key, style in (("target_accuracy", "o-"), ("target_train_accuracy", ":")):
+            values = [[record[key] for record in of_row if record["per_class"] == size] for size in sizes]
+            mean, deviation = [np.array([statistic(v) for v in values]) for statistic in (np.mean, np.std)]
+            colour, label = colours[place % len(colours)], row if style == "o-" else None
+            axes.plot(sizes, mean, style, color=colour, ms=4, lw=1.4, label=label)
+            if style == "o-":
+                axes.fill_between(sizes, mean - deviation, mean + deviation, color=colour, alpha=0.12, lw=0)
+    axes.plot([], [], ":", color=CRITIC, label="the same on its training samples")
+    ticks = sorted({record["per_class"] for record in records})
+    axes.set(xscale="log", xlabel="labelled target samples of each class", ylabel="accuracy", ylim=(None, 1.02))
+    axes.set_xticks(ticks, [str(size) for size in ticks])
+    axes.minorticks_off()
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    _save(figure, path)
+
+
+def transfer_matrix(records: Sequence[Mapping[str, Any]], path: Path, baseline: str | None = None) -> None:
+    """Mean target accuracy for each source (row) and target (column), a panel for each ``row`` of the records.
+
+    With ``baseline``, one of the rows, it is the difference from that row's mean on the same target, in points.
+    """
+    rows = [row for row in dict.fromkeys(record["row"] for record in records) if row != baseline]
+    sources, targets = (list(dict.fromkeys(record[role] for record in records)) for role in ("source", "target"))
+
+    def mean(**wanted: str) -> float:
+        values = [r["target_accuracy"] for r in records if all(r[key] == value for key, value in wanted.items())]
+        return 100 * float(np.mean(values)) if values else math.nan
+
+    figure = Figure(figsize=((1.1 * len(targets) + 1.6) * len(rows) + 1, 0.8 * len(sources) + 2), layout="constrained")
+    grid = figure.subplots(1, len(rows), squeeze=False)[0]
+    shown = np.array([[[mean(row=row, source=s, target=t) for t in targets] for s in sources] for row in rows])
+    if baseline:
+        shown -= [mean(row=baseline, target=target) for target in targets]
+    most = float(np.nanmax(np.abs(shown)))
+    for axes, row, values in zip(grid, rows, shown, strict=True):
+        image = axes.imshow(values, cmap="RdBu" if baseline else "Blues", vmin=-most if baseline else 0, vmax=most)
+        axes.set_title(row, fontsize=9)
+        axes.set_xticks(range(len(targets)), targets, rotation=30, ha="right", fontsize=8)
+        axes.set_yticks(range(len(sources)), sources if axes is grid[0] else [""] * len(sources), fontsize=8)
+        for i, j in np.ndindex(*values.shape):
+            if np.isfinite(values[i, j]):
+                dark = values[i, j] > 0.6 * most or (baseline and values[i, j] < -0.6 * most)
+                text = f"{values[i, j]:+.1f}" if baseline else f"{values[i, j]:.1f}"
+                axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "0.2")
+    what = f"target accuracy less that of {baseline}, points" if baseline else "target accuracy, per cent"
+    figure.colorbar(image, ax=grid.tolist(), shrink=0.8, label=what)
+    _save(figure, path)
+
+
+def clusters(images: np.ndarray, members: np.ndarray, names: Sequence[str], path: Path) -> None:
+    """A row of images uint8 [n, C, H, W] for each cluster, of those that ``members`` int64 [n] puts into it.
+
+    names: what each cluster is called beside its row.
+    """
+    rows = [images[members == cluster][:16] for cluster in range(len(names))]
+    pixels = sheet(rows, 16)
+    figure = Figure(figsize=(8, 0.8 + 8 * pixels.shape[0] / pixels.shape[1]), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(pixels)
+    side = pixels.shape[0] / len(rows)
+    axes.set_yticks([(i + 0.5) * side for i in range(len(rows))], names)
+    axes.set(xticks=[], title="members of each cluster")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    _save(figure, path)
+
+
+def sheet(rows: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Rows of images uint8 [n, C, H, W] on white, uint8 [height, width, 3], with a gap of a pixel or more between."""
+    height, width = rows[0].shape[2:]
+    gap = max(1, width // 14)
+    canvas = np.full((len(rows), height + gap, columns, width + gap, 3), 255, np.uint8)
+    for i, images in enumerate(rows):
+        for j, image in enumerate(images):
+            canvas[i, :height, j, :width] = np.broadcast_to(image, (3, height, width)).transpose(1, 2, 0)
+    return canvas.reshape(len(rows) * (height + gap), columns * (width + gap), 3)
 
 
 def embed(features: np.ndarray) -> np.ndarray:

@@ -20,11 +20,13 @@ class Progress:
         self.stage, self.steps = stage, steps
         self.bar = tqdm(total=steps, initial=first, desc=stage, unit="step") if sys.stderr.isatty() else None
         self.started, self.first, self.next_line = time.monotonic(), first, 0.0
+        self.accuracies: dict[str, float] = {}
+        """The last ones that were measured."""
 
     def update(self, step: int, row: Mapping[str, Any], images_per_second: float) -> None:
         shown = {k.removeprefix("loss/"): v for k, v in row.items() if k.startswith("loss/")}
-        shown |= {k: row[k] for k in ("source_accuracy", "target_accuracy") if k in row}
-        text = "  ".join(f"{name} {value:.3f}" for name, value in shown.items())
+        self.accuracies |= {k: row[k] for k in ("source_accuracy", "target_accuracy") if k in row}
+        text = "  ".join(f"{name} {value:.3f}" for name, value in (shown | self.accuracies).items())
         if self.bar is not None:
             self.bar.update(step - self.bar.n)
             self.bar.set_postfix_str(f"{text}  {images_per_second:,.0f} images/s")

@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
+from transferlab.config import require
 from transferlab.errors import UserError
 from transferlab.files import write_bytes
 
@@ -39,6 +40,15 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if checksum(tensors, metadata) != expected:
         raise UserError(f"{path}: damaged, its checksum does not match")
     return tensors, metadata
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Load what was read at ``path``. Raises :class:`UserError` naming a tensor of another architecture."""
+    ours = module.state_dict()
+    for name in sorted(ours.keys() | tensors.keys()):
+        here, there = (tuple(part[name].shape) if name in part else "missing" for part in (ours, tensors))
+        require(here == there, f"{path}: a checkpoint of another architecture: {name} is {there}, the net's {here}")
+    module.load_state_dict(tensors)
 
 
 def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

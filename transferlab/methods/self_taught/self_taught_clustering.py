@@ -42,13 +42,15 @@ class Config:
     restarts: int = 10
     """Random starts."""
     samples: int = 1000
-    """Samples of each domain, at most."""
+    """Samples of the target, at most."""
+    source_samples: int = 1000
+    """Samples of the source, at most."""
 
     def __post_init__(self) -> None:
         for name in ("clusters", "source_clusters"):
             value = getattr(self, name)
             require(value is None or value >= 2, f"method.{name}={value}: must be at least 2")
-        for name in ("feature_clusters", "restarts", "samples"):
+        for name in ("feature_clusters", "restarts", "samples", "source_samples"):
             require(getattr(self, name) >= 1, f"method.{name}={getattr(self, name)}: must be at least 1")
         require(self.weight >= 0, f"method.weight={self.weight}: must not be negative")
 
@@ -58,7 +60,8 @@ def fit(config: Config, problem: Problem, run: Run) -> Clusters:
     clusters = config.clusters or len(problem.classes)
 
     def compute() -> dict[str, Tensor]:
-        source, target = (flat(_some(view.inputs, config.samples)) for view in problem.seen())
+        source = flat(_some(problem.source.inputs, config.source_samples))
+        target = flat(_some(problem.target.inputs, config.samples))
         if config.mode == "kmeans":
             return kmeans(target, clusters, config.restarts, problem.seed)
         table = torch.cat([target, source]) if config.mode == "combined" else target
