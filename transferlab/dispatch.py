@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from transferlab import data
 from transferlab.config import LABELLED, UNLABELLED, Config, Role, Sees, method_schema, require
@@ -154,11 +155,16 @@ def _edition(editions: Mapping[str, str]) -> str:
     return "/".join(dict.fromkeys([editions["source"], editions["target"]]))
 
 
+def _some(inputs: Tensor, count: int) -> Tensor:
+    """Row numbers int64 [n] of at most ``count`` inputs: a fair sample of data that may be sorted by class."""
+    return torch.from_numpy(np.random.default_rng(0).permutation(len(inputs))[:count]).to(inputs.device)
+
+
 def _feature_panel(evaluator: Evaluator, predictor: Predictor) -> Panel:
     """Features and labels of at most 500 test inputs of each domain, for the figure."""
     panel: list[np.ndarray] = []
     for domain, test in (("source", evaluator.truth.source_test), ("target", evaluator.truth.target_test)):
-        rows = torch.from_numpy(np.random.default_rng(0).permutation(len(test.inputs))[:500]).to(test.inputs.device)
+        rows = _some(test.inputs, 500)
         panel.append(evaluator.outputs(predictor, test.inputs[rows], domain).features)
         labels = test.labels[rows].cpu().numpy() if isinstance(test, Labelled) else np.full(len(rows), -1)
         # Where the label sets differ, the target's classes are numbered after the source's.
@@ -172,14 +178,14 @@ def _draw_clusters(predictor: Clusters, test: Labelled, classes: Sequence[str], 
     """Members of each cluster, which is called by its most frequent class, where inputs are images."""
     if test.inputs.dtype != torch.uint8:
         return
-    rows = torch.from_numpy(np.random.default_rng(0).permutation(len(test.inputs))[:2000]).to(test.inputs.device)
+    rows = _some(test.inputs, 2000)
     images, labels = test.inputs[rows], test.labels[rows].cpu().numpy()
     members = predictor(images)[1].argmax(1).cpu().numpy()
     names = []
     for cluster in range(predictor.head.out_features):
         counts = np.bincount(labels[members == cluster], minlength=len(classes))
         share = counts.max() / max(counts.sum(), 1)
-        names.append(f"{100 * share:.0f} % {classes[int(counts.argmax())]}" if counts.any() else "empty")
+        names.append(f"{classes[int(counts.argmax())]} ({100 * share:.0f} %)" if counts.any() else "empty")
     figures.clusters(images.cpu().numpy(), members, names, path)
 
 
@@ -206,7 +212,7 @@ def _draw(
         figures.learning_curves(engine.rows, where / "learning_curves.png")
     title = f"{config.names['method']}: {source} to {target}"
     figures.confusion_matrix(confusion, truth.target_classes, where / "confusion.png", title)
-    strips = [part.inputs[:16].cpu().numpy() for part in (truth.source_test, truth.target_test)]
+    strips = [part.inputs[_some(part.inputs, 16)].cpu().numpy() for part in (truth.source_test, truth.target_test)]
     if strips[0].dtype == np.uint8:
         figures.samples(strips[0], strips[1], where / "samples.png", source, target)
     panels = [("before training", *before)] if before else []
