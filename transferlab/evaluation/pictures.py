@@ -42,7 +42,7 @@ class Pictures:
             figures.learning_curves(rows, self.where / "learning_curves.png")
         title = f"{names['method']}: {names['source']} to {names['target']}"
         figures.confusion_matrix(confusion, truth.target_classes, self.where / "confusion.png", title)
-        strips = [part.inputs[:16].cpu().numpy() for part in (truth.source_test, truth.target_test)]
+        strips = [part.inputs[_some(part, 16)].cpu().numpy() for part in (truth.source_test, truth.target_test)]
         if strips[0].dtype == np.uint8:
             figures.samples(strips[0], strips[1], self.where / "samples.png", names["source"], names["target"])
         self._panels.append(("after training", self._panel(predictor)))
@@ -84,7 +84,7 @@ class Pictures:
         for cluster in range(predictor.head.out_features):
             counts = np.bincount(labels[members == cluster], minlength=len(classes))
             share = counts.max() / max(counts.sum(), 1)
-            names.append(f"{100 * share:.0f} % {classes[int(counts.argmax())]}" if counts.any() else "empty")
+            names.append(f"{classes[int(counts.argmax())]} ({100 * share:.0f} %)" if counts.any() else "empty")
         figures.clusters(images.cpu().numpy(), members, names, self.where / "clusters.png")
 
     def _panel(self, predictor: Predictor) -> Panel:
@@ -106,6 +106,6 @@ class Pictures:
 
 
 def _some(test: View, most: int) -> torch.Tensor:
-    """Row numbers of at most so many inputs, the same in every run."""
+    """Row numbers int64 [n] of at most so many inputs: a fair sample of data that may be sorted by class."""
     rows = np.random.default_rng(0).permutation(len(test.inputs))[:most]
     return torch.from_numpy(rows).to(test.inputs.device)
