@@ -15,7 +15,10 @@ from transferlab.training import storage
 METHODS = sorted(method_files())
 
 
-OPTIONS = {"self_taught": {"atoms": 8, "iterations": 2}, "self_taught_clustering": {"samples": 60, "restarts": 2}}
+OPTIONS = {
+    "self_taught": {"atoms": 8, "iterations": 2}, "self_taught_clustering": {"samples": 60, "restarts": 2},
+    "zero_shot": {"margin": [0.2]}, "ale": {"margin": [1.0]},  # devise chooses among margins, in stages of their own
+}  # fmt: skip
 
 
 def tiny(method, root=None, **train):

@@ -50,4 +50,4 @@ def fit(config: Config, problem: Problem, run: Run) -> ZeroShot:
 def ridge(task: Task, lam: float) -> tuple[Tensor, Tensor]:
     """Regression of the signatures of the inputs' classes: weight [D, M] and bias [M], which is not penalised."""
     weight, bias = task.ridge(task.seen, lam)
-    return weight.float(), bias.float() + task.seen[task.labels].mean(0)
+    return weight.float(), bias.float() + task.seen.mean(0)
