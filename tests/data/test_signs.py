@@ -240,6 +240,15 @@ def test_a_homography_is_followed_point_by_point():
         assert np.allclose(made[:, row, column].numpy(), expected, atol=1e-5)
 
 
+def test_a_pose_puts_turns_and_stretches():
+    one = np.ones(1)
+    pose = _generated.poses(np.array([[0.1, -0.2]]), 90 * one, 0.5 * one, 0.8 * one, 0 * one, np.array([[0.25, 0]]))[0]
+    for (x, y), expected in (((0, 0), (0.1, -0.2)), ((0, 1), (0.1 - 0.8, -0.2)), ((1, 0), (0.1, -0.2 + 0.5 / 1.25))):
+        u, v, w = pose @ [x, y, 1]
+        # The place is a shift of what the viewer sees, so it does not shrink with distance.
+        assert np.allclose([u / w, v / w], expected)
+
+
 def test_blur_is_scipys_gaussian():
     from scipy.ndimage import gaussian_filter
 
@@ -291,10 +300,10 @@ def test_the_label_is_the_digit_in_the_middle():
     for digit in range(10):
         glyphs[0, digit, 8 : 11 + 3 * digit, 20:28] = 255
     draws = Draws(np.random.default_rng(0), 60)
-    draws_of_pose = np.tile(np.diag([1.2, 1.2, 1.0]), (60, 1, 1))
+    enlarged = np.tile(np.diag([1.2, 1.2, 1.0]), (60, 1, 1))
     labels = np.arange(60) % 10
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(syn_numbers, "_pose", lambda draws: draws_of_pose)
+        patch.setattr(syn_numbers, "_poses", lambda draws: enlarged)
         ink = syn_numbers.written(draws, labels, glyphs, np.full((1, 10), 8), 32)
     tall = ink[:, 0, :, 15:17].mean(2).sum(1) / (1.2 * 32 / 48)
     assert np.abs(tall.numpy() - (3 + 3 * labels)).max() < 0.3

@@ -106,6 +106,28 @@ def places(size: int) -> tuple[Tensor, Tensor]:
     return x[None, None], y[None, None]
 
 
+def slope(draws: Draws, size: int) -> Tensor:
+    """[B, 1, S, S]: how far each pixel lies in a random direction from the middle, which is 0, as the edges are 1."""
+    x, y = places(size)
+    angle = draws.uniform(0, 2 * np.pi)
+    return x * column(np.cos(angle)) + y * column(np.sin(angle))
+
+
+def poses(
+    place: np.ndarray, turn: np.ndarray, wide: np.ndarray, tall: np.ndarray, slant: np.ndarray, far: np.ndarray
+) -> np.ndarray:
+    """Homographies [B, 3, 3] from places (x, y, 1) in a picture to those in the image; both reach from -1 to 1.
+
+    The picture becomes ``wide`` and ``tall`` [B] as shares of the image, slanted, turned clockwise by degrees, put at
+    ``place`` [B, 2]; ``far`` [B, 2] is how much farther away it is towards the right and below.
+    """
+    angle = np.radians(turn)
+    c, s, zero, one = np.cos(angle), np.sin(angle), np.zeros(len(turn)), np.ones(len(turn))
+    shape = np.array([[wide, slant, zero], [zero, tall, zero], [*far.T, one]])
+    stand = np.array([[c, -s, place[:, 0]], [s, c, place[:, 1]], [zero, zero, one]])
+    return stand.transpose(2, 0, 1) @ shape.transpose(2, 0, 1)
+
+
 def warped(sources: Tensor, to_source: np.ndarray, size: int) -> Tensor:
     """``sources`` [B, C, h, w] seen through homographies [B, 3, 3], in [B, C, size, size]; nothing is 0.
 

@@ -15,7 +15,7 @@ import numpy as np
 from transferlab.config import require
 from transferlab.data import _fonts
 from transferlab.data._files import Found, Settings
-from transferlab.data._generated import Draws, balanced, bytes_of, cached, camera, column, places, warped
+from transferlab.data._generated import Draws, balanced, bytes_of, cached, camera, column, poses, slope, warped
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
 from transferlab.data.mnist import CLASSES
@@ -105,7 +105,7 @@ def written(draws: Draws, labels: np.ndarray, glyphs: Tensor, widths: np.ndarray
     digits = draws.rng.integers(10, size=(draws.count, 5))
     digits[:, 2] = labels
     gap = draws.uniform(0.04, 0.4) * _fonts.HEIGHT
-    to_image = _pose(draws)
+    to_image = _poses(draws)
     ink = torch.zeros(draws.count, 1, size, size)
     for slot in range(-2, 3):
         rows = np.flatnonzero((slot >= -before) & (slot < length - before))
@@ -121,16 +121,11 @@ def written(draws: Draws, labels: np.ndarray, glyphs: Tensor, widths: np.ndarray
     return ink
 
 
-def _pose(draws: Draws) -> np.ndarray:
+def _poses(draws: Draws) -> np.ndarray:
     """[B, 3, 3] from places in the middle digit's cell to places in the image; both reach from -1 to 1."""
-    turn = np.radians(draws.normal(8))
     tall = draws.uniform(0.5, 0.95) * _fonts.SIZE / _fonts.HEIGHT
     wide, slant = tall * draws.uniform(0.7, 1.2), tall * draws.normal(0.12)
-    x, y = draws.normal(0.04, 2).T
-    c, s, zero, one = np.cos(turn), np.sin(turn), np.zeros(draws.count), np.ones(draws.count)
-    shape = np.array([[wide, slant, zero], [zero, tall, zero], [zero, zero, one]])
-    stand = np.array([[c, -s, x], [s, c, y], [zero, zero, one]])
-    return stand.transpose(2, 0, 1) @ shape.transpose(2, 0, 1)
+    return poses(draws.normal(0.04, 2), draws.normal(8), wide, tall, slant, draws.normal(0, 2))
 
 
 def _colours(draws: Draws) -> np.ndarray:
@@ -147,9 +142,7 @@ def coloured(draws: Draws, ink: Tensor) -> Tensor:
     below, above, edge = (_colours(draws) for _ in range(3))
     near = np.linalg.norm(above - below, axis=1) < 0.45
     above[near] = (below[near] + 0.5) % 1
-    x, y = places(ink.shape[-1])
-    angle = draws.uniform(0, 2 * np.pi)
-    across = x * column(np.cos(angle)) + y * column(np.sin(angle))
+    across = slope(draws, ink.shape[-1])
     ground = column(below) + column(draws.normal(0.12, 3)) * across
     blobs = F.interpolate(column(draws.normal(1, 25)).view(-1, 1, 5, 5), ink.shape[2:], mode="bilinear")
     ground = ground + blobs * column(draws.uniform(0, 0.1, share=0.5))

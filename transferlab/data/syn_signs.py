@@ -14,7 +14,7 @@ import numpy as np
 from transferlab.config import require
 from transferlab.data import _photographs, _sign_drawings
 from transferlab.data._files import Found, Settings
-from transferlab.data._generated import Draws, balanced, bytes_of, cached, camera, column, places, warped
+from transferlab.data._generated import Draws, balanced, bytes_of, cached, camera, column, places, poses, slope, warped
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
 from transferlab.data.gtsrb import CLASSES
@@ -96,28 +96,16 @@ def photographed(signs: Tensor, labels: np.ndarray, behind: Tensor, rng: np.rand
     size = behind.shape[-1]
     scale, place = draws.uniform(0.58, 0.92), draws.normal(0.04, 2)
     light = np.exp(draws.uniform(np.log(0.15), np.log(2)))
-    seen = warped(signs[labels], to_sign(draws, scale, place), size)
+    narrow = draws.uniform(0.7, 1, share=0.3, other=1)  # seen from the side
+    to_image = poses(place, draws.normal(5), scale * narrow, scale, scale * draws.normal(0.05), draws.normal(0.06, 2))
+    reach = np.diag([_sign_drawings.REACH, _sign_drawings.REACH, 1])
+    seen = warped(signs[labels], np.linalg.inv(to_image @ reach), size)
     grey = behind.mean(1, keepdim=True)
     behind = grey + (behind - grey) * column(draws.uniform(0, 1))
     behind = behind * column(light * np.exp(draws.normal(0.6))) * column(np.exp(draws.normal(0.06, 3)))
     behind = _post(draws, behind, scale, place, light)
     image = behind.clamp(0, 1.3) * (1 - seen[:, 3:]) + _lit(draws, seen) * column(light)
     return camera(draws, image)
-
-
-def to_sign(draws: Draws, scale: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """[B, 3, 3] from places in the image to places on the drawing, of signs ``scale`` [B] wide at ``place`` [B, 2]."""
-    turn = np.radians(draws.normal(5))
-    slant, perspective = draws.normal(0.05), draws.normal(0.06, 2)
-    narrow = draws.uniform(0.7, 1, share=0.3, other=1)  # seen from the side
-    c, s, zero, one = np.cos(turn), np.sin(turn), np.zeros(draws.count), np.ones(draws.count)
-    shape = np.array([[scale * narrow, scale * slant, zero], [zero, scale, zero], [*perspective.T, one]])
-    stand = np.array([[c, -s, place[:, 0]], [s, c, place[:, 1]], [zero, zero, one]])
-    return (
-        np.linalg.inv(stand.transpose(2, 0, 1) @ shape.transpose(2, 0, 1))
-        / _sign_drawings.REACH
-        * [[1], [1], [_sign_drawings.REACH]]
-    )
 
 
 def _lit(draws: Draws, seen: Tensor) -> Tensor:
@@ -128,9 +116,7 @@ def _lit(draws: Draws, seen: Tensor) -> Tensor:
     paint = grey + (paint - grey) * column(draws.uniform(0.45, 1.25))
     paint = paint + (0.75 * opacity - paint) * column(draws.uniform(0, 0.5, share=0.25))
     paint = paint.clamp(0, 1) * column(np.exp(draws.normal(0.07, 3)))
-    x, y = places(seen.shape[-1])
-    angle = draws.uniform(0, 2 * np.pi)
-    across = x * column(np.cos(angle)) + y * column(np.sin(angle))
+    across = slope(draws, seen.shape[-1])
     edge = ((across - column(draws.uniform(-0.6, 0.6))) * column(draws.uniform(2, 30))).sigmoid()
     return paint * (1 - column(draws.uniform(0.2, 0.7, share=0.3)) * edge) * (1 + column(draws.normal(0.1)) * across)
 
