@@ -132,7 +132,16 @@ def compare(words: Sequence[str]) -> int:
     return 0
 
 
-VERBS: dict[str, Callable[[Sequence[str]], int]] = {"run": run, "table": table, "doctor": doctor, "compare": compare}
+def photographs(words: Sequence[str]) -> int:
+    """ConSE and DeViSE on a folder of photographs, with an ImageNet network."""
+    from transferlab import photographs
+
+    return photographs.run(words)
+
+
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {
+    "run": run, "table": table, "doctor": doctor, "compare": compare, "photographs": photographs,
+}  # fmt: skip
 
 
 def job(composed: DictConfig) -> None:

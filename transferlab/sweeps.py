@@ -34,25 +34,32 @@ def summarise(jobs: Sequence[Job]) -> None:
 def finished(folder: Path) -> list[dict[str, Any]]:
     """The results of every finished run in ``folder``, whichever commands made them.
 
-    Each also has ``row`` (the method, with those of its options in which its runs differ), ``source`` and ``target``
-    (with their classes, where those are chosen) and ``per_class``, the target's.
+    ``row`` names the method, ``source`` and ``target`` the domains, each with those of its options in which the runs
+    differ; ``per_class`` is the target's.
     """
     runs = [RunFolder(path.parent) for path in sorted(folder.glob("*/results.json"))]
     runs = [run for run in runs if run.status.get("status") == FINISHED]
-    plain = [to_plain(stored_config(run.path)) for run in runs]
-    records = []
-    for run, config in zip(runs, plain, strict=True):
-        method = config["method"]
-        others = [other["method"] for other in plain if other["method"]["name"] == method["name"]]
-        options = [f"{k}={v}" for k, v in method.items() if any(other[k] != v for other in others)]
-        domains = {role: _domain(config[role]) for role in ("source", "target")}
-        row = " ".join([method["name"], *options])
-        records.append({**run.results, **domains, "row": row, "per_class": config["target"]["per_class"]})
-    return records
+    configs = [to_plain(stored_config(run.path)) for run in runs]
+    domains = [config[role] for config in configs for role in ("source", "target")]
+    methods = [config["method"] for config in configs]
+    return [
+        {
+            **run.results, "row": _label(config["method"], methods), "source": _label(config["source"], domains),
+            "target": _label(config["target"], domains), "per_class": config["target"]["per_class"],
+        }
+        for run, config in zip(runs, configs, strict=True)
+    ]  # fmt: skip
 
 
-def _domain(section: dict[str, Any]) -> str:
-    return f"{section['name']} {','.join(section['classes'])}" if section["classes"] else section["name"]
+def _label(section: dict[str, Any], sections: Sequence[dict[str, Any]]) -> str:
+    """The name in a section of the config, and the options in which ``sections`` of that name differ."""
+    others = [other for other in sections if other["name"] == section["name"]]
+    words = [section["name"]]
+    for key, value in section.items():
+        if key != "per_class" and any(other[key] != value for other in others):
+            text = ",".join(value) if isinstance(value, list) else "null" if value is None else value
+            words.append(f"{key}={text}")
+    return " ".join(words)
 
 
 def draw(folder: Path) -> list[Path]:
