@@ -39,6 +39,12 @@ published:
 TABLES = sorted(path.stem for path in (conf_dir() / "table").glob("*.yaml"))
 
 
+def finished(path):
+    """When the results of each finished run were written."""
+    folders = [p.parent for p in path.glob("outputs/sweep/*/status.json") if '"finished"' in p.read_text()]
+    return {folder: (folder / "results.json").stat().st_mtime_ns for folder in folders}
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """A folder with the table above: started, killed half way, started again with another launcher."""
@@ -52,12 +58,12 @@ def tiny(tmp_path_factory):
         stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    while not list(path.glob("outputs/sweep/*/results.json")):
+    while not finished(path):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    before = {p: p.stat().st_mtime_ns for p in path.glob("outputs/sweep/*/results.json")}
+    before = finished(path)
     plan = command(*words, "--dry-run", cwd=path, **env)
     done = command(*words, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=path, timeout=400, **env)
     return path, env, before, plan, done
@@ -70,7 +76,7 @@ def rows_of(path):
 
 def test_a_killed_table_goes_on_without_repeating_a_finished_cell(tiny):
     path, _, before, _, done = tiny
-    after = {p: p.stat().st_mtime_ns for p in path.glob("outputs/sweep/*/results.json")}
+    after = finished(path)
     assert 1 <= len(before) < len(after) == 4  # two rows share the runs of source_only
     assert before.items() <= after.items()
     assert done.returncode == 1, done.stderr  # a cell has failed
