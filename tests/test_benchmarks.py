@@ -5,6 +5,7 @@ import argparse
 import torch
 
 from benchmarks import __main__ as benchmarks
+from benchmarks import sparse_coding
 
 
 def test_contenders_take_the_steps_they_are_asked_for():
@@ -17,3 +18,14 @@ def test_the_problem_is_danns():
     p = benchmarks.problem()
     batch = p.batches(source=benchmarks.BATCH, target=benchmarks.BATCH)("adapt", 0)
     assert batch.inputs.shape == (128, 3, 28, 28) and batch.inputs.dtype == torch.uint8
+
+
+def test_sparse_coding_and_scikit_learn_are_compared_at_the_same_objective(no_data):
+    x = sparse_coding.samples(300, 8)
+    assert x.shape == (300, 64) and abs(float(x.square().sum(1).mean()) - 1) < 1e-5
+    theirs = sparse_coding.ended(x, sparse_coding.scikit_learn(x, 20, 0.3, 2)(), 0.3)
+    passes = sparse_coding.passes_to(theirs, x, 20, 0.3)
+    assert sparse_coding.ended(x, sparse_coding.ours_in(x, 20, 0.3, passes)(), 0.3) <= theirs
+    codes = [run() for run in sparse_coding.encoders(x, sparse_coding.ours_in(x, 20, 0.3, 1)(), 0.3).values()]
+    for other in codes[1:]:
+        torch.testing.assert_close(codes[0], other, atol=0.02, rtol=0)

@@ -1,8 +1,12 @@
+import dataclasses
+
 import numpy as np
+import pytest
 import torch
 
 from tests.conftest import dataset, problem
 from transferlab.config import LABELLED, NOTHING, UNLABELLED
+from transferlab.errors import UserError
 from transferlab.problem import Labelled, Unlabelled, resize, split_rows, view
 
 
@@ -42,3 +46,22 @@ def test_validation_rows_are_apart_and_a_tenth_at_most():
     train, held_out = split_rows(dataset(200), 5000)
     assert len(held_out) == 20 and not set(train) & set(held_out) and len(train) == 180
     assert len(split_rows(dataset(200), 5)[1]) == 5
+
+
+def test_validation_rows_of_a_group_stay_together():
+    groups = np.repeat(np.arange(40), 5)
+    data = dataclasses.replace(dataset(200), groups=groups)
+    train, held_out = split_rows(data, 5000)
+    assert sorted([*train, *held_out]) == list(range(200)) and len(held_out) == 20
+    assert not set(groups[train]) & set(groups[held_out])
+    assert not np.array_equal(held_out, np.sort(held_out))
+    assert np.array_equal(split_rows(data, 5000)[1], held_out)
+    assert len(split_rows(data, 12)[1]) == 10
+
+
+def test_validation_with_large_groups_and_with_one():
+    large = dataclasses.replace(dataset(200), groups=np.repeat([7, 8, 9], [100, 40, 60]))
+    train, held_out = split_rows(large, 5000)
+    assert set(held_out) == set(range(100, 140)) and len(train) == 160
+    with pytest.raises(UserError, match="single group"):
+        split_rows(dataclasses.replace(large, groups=np.zeros(200, np.int64)), 5000)

@@ -82,16 +82,18 @@ class DataConfig:
 class ModelConfig:
     """The network."""
 
-    name: Literal["ganin_mnist", "ganin_svhn", "ganin_gtsrb", "mlp"] = "ganin_mnist"
-    """Which published architecture; mlp: two hidden layers, for vectors."""
+    name: Literal["ganin_mnist", "ganin_svhn", "ganin_gtsrb", "lenet", "mlp"] = "ganin_mnist"
+    """Which published architecture; lenet: LeNet-5 with more maps, for 32x32 images; mlp: two hidden layers, for
+    vectors."""
     width: float = 1.0
     """Factor on the number of maps and hidden units of feature extractor and label predictor."""
     input_size: int = 28
     """Height and width that all images are brought to, in pixels."""
     batch_norm: bool = False
-    """Batch normalisation after every hidden layer (not in the papers of 2015 and 2016)."""
-    normalisation: Literal["mean", "image"] = "mean"
-    """mean: subtract the training images' channel means; image: zero mean and unit variance for each image."""
+    """Batch normalisation after every hidden layer, of each domain by itself (not in the papers of 2015 and 2016)."""
+    normalisation: Literal["mean", "image", "channel"] = "mean"
+    """mean: subtract the training images' channel means; image: zero mean and unit variance for each image; channel:
+    for each channel of each image."""
     initialisation: Literal["xavier", "torch"] = "xavier"
     """xavier: Glorot uniform weights and zero biases (Caffe's filler); torch: PyTorch's default."""
     dropout: float = 0.0
@@ -119,6 +121,8 @@ class TrainConfig:
     """Momentum of SGD."""
     weight_decay: float = 0.0
     """L2 penalty of the optimiser."""
+    average: float = 0.0
+    """Decay of the exponential moving average of the weights that is measured and kept; 0: the last weights."""
     schedule: Literal["anneal", "constant"] = "anneal"
     """anneal: lr / (1 + 10 p)^0.75 with p the progress from 0 to 1 (Ganin et al. 2016, section 5.2.2)."""
     log_every: int = 100
@@ -133,6 +137,7 @@ class TrainConfig:
             require(getattr(self, name) >= 1, f"train.{name}={getattr(self, name)}: must be at least 1")
         require(self.lr > 0, f"train.lr={self.lr}: must be greater than 0")
         require(0 <= self.momentum < 1, f"train.momentum={self.momentum}: allowed is 0 <= momentum < 1")
+        require(0 <= self.average < 1, f"train.average={self.average}: allowed is 0 <= average < 1")
         require(self.weight_decay >= 0, f"train.weight_decay={self.weight_decay}: must not be negative")
 
 
@@ -196,6 +201,11 @@ class Config:
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+def edition_name(editions: Mapping[str, str]) -> str:
+    """One word where both domains' editions are the same, else source/target."""
+    return "/".join(dict.fromkeys([editions["source"], editions["target"]]))
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """'; did you mean x?' for the allowed word most like ``word``, or nothing."""
     match = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
@@ -234,6 +244,12 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     if origin is list:
         require(isinstance(value, list | tuple), f"{where}={value}: a list is needed")
         return [_typed(item, typing.get_args(hint)[0], where) for item in value]
+    if origin is dict:
+        require(isinstance(value, dict), f"{where}={value}: a mapping is needed")
+        return {str(key): _typed(item, typing.get_args(hint)[1], f"{where}.{key}") for key, item in value.items()}
+    if dataclasses.is_dataclass(hint):
+        require(isinstance(value, dict), f"{where}={value}: a mapping is needed")
+        return build(typing.cast(type, hint), value, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if hint is str and isinstance(value, int | float) and not isinstance(value, bool):

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transferlab.config import LABELLED, NOTHING, Role
+from transferlab.config import LABELLED, NOTHING, Role, require
 from transferlab.data.dataset import Dataset
 from transferlab.training.randomness import Order, key
 
@@ -137,8 +137,18 @@ def resize(images: Tensor, size: int) -> Tensor:
 def split_rows(data: Dataset, held_out: int) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers for training and for validation: a fixed random tenth at most, the same for every seed.
 
-    Those for validation come in random order, so that the first n are a fair sample of data sorted by class.
+    Those for validation come in random order, so that the first n are a fair sample of data sorted by class. Groups
+    stay together; where each is larger than what may be held out, one of the smallest is.
     """
     count = min(held_out, len(data) // 10)
-    order = np.random.default_rng(key("validation", len(data))).permutation(len(data))
-    return np.sort(order[count:]), order[:count]
+    rng = np.random.default_rng(key("validation", len(data)))
+    if data.groups is None:
+        order = rng.permutation(len(data))
+        return np.sort(order[count:]), order[:count]
+    _, group, sizes = np.unique(data.groups, return_inverse=True, return_counts=True)
+    require(len(sizes) > 1, "the training data is a single group, of which nothing can be held out for validation")
+    order = rng.permutation(len(sizes))
+    order = order[sizes[order] <= max(count, sizes.min())]
+    fits = np.cumsum(sizes[order]) <= count
+    validation = np.isin(group, order[: max(1, fits.sum())])
+    return np.flatnonzero(~validation), rng.permutation(np.flatnonzero(validation))

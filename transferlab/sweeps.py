@@ -1,4 +1,4 @@
-"""The table at the end of a sweep: a pure function of the jobs' records."""
+"""The table at the end of a sweep, and pictures of many runs: pure functions of the runs' records."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import csv
 import io
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from transferlab import layouts
+from transferlab.config import require, to_plain
 from transferlab.files import write_text
 from transferlab.plan import Job
-from transferlab.runs import FINISHED, RunFolder
+from transferlab.runs import FINISHED, RunFolder, stored_config
 
 
 def summarise(jobs: Sequence[Job]) -> None:
@@ -24,8 +27,58 @@ def summarise(jobs: Sequence[Job]) -> None:
     path = jobs[0].folder.parent / "summary.csv"
     write_text(path, text.getvalue())
     print()
-    print(render(grouped(jobs, records)))
+    print(layouts.text(grouped(jobs, records)))
     print(f"\n{path}")
+
+
+def finished(folder: Path) -> list[dict[str, Any]]:
+    """The results of every finished run in ``folder``, whichever commands made them.
+
+    ``row`` names the method, ``source`` and ``target`` the domains, each with those of its options in which the runs
+    differ; ``per_class`` is the target's.
+    """
+    runs = [RunFolder(path.parent) for path in sorted(folder.glob("*/results.json"))]
+    runs = [run for run in runs if run.status.get("status") == FINISHED]
+    configs = [to_plain(stored_config(run.path)) for run in runs]
+    domains = [config[role] for config in configs for role in ("source", "target")]
+    methods = [config["method"] for config in configs]
+    return [
+        {
+            **run.results, "row": _label(config["method"], methods), "source": _label(config["source"], domains),
+            "target": _label(config["target"], domains), "per_class": config["target"]["per_class"],
+        }
+        for run, config in zip(runs, configs, strict=True)
+    ]  # fmt: skip
+
+
+def _label(section: dict[str, Any], sections: Sequence[dict[str, Any]]) -> str:
+    """The name in a section of the config, and the options in which ``sections`` of that name differ."""
+    others = [other for other in sections if other["name"] == section["name"]]
+    words = [section["name"]]
+    for key, value in section.items():
+        if key != "per_class" and any(other[key] != value for other in others):
+            text = ",".join(value) if isinstance(value, list) else "null" if value is None else value
+            words.append(f"{key}={text}")
+    return " ".join(words)
+
+
+def draw(folder: Path) -> list[Path]:
+    """Pictures of all finished runs in ``folder`` together: over the target's size, over pairs of domains."""
+    from transferlab.evaluation import figures
+
+    records = finished(folder)
+    require(bool(records), f"{folder}: no finished runs in it; name a sweep's folder, such as outputs/sweep")
+    drawn = []
+    sized = [r for r in records if r["per_class"] is not None and "target_train_accuracy" in r]
+    if len({r["per_class"] for r in sized}) > 1:
+        drawn.append(folder / "few_shot.png")
+        figures.few_shot_curve(sized, drawn[-1])
+    if len({(r["source"], r["target"]) for r in records}) > 1:
+        drawn.append(folder / "transfer.png")
+        scratch = [r["row"] for r in records if "initial=scratch" in r["row"]]
+        figures.transfer_matrix(records, drawn[-1], scratch[0] if scratch else None)
+    require(bool(drawn), f"{folder}: nothing to compare; its runs have one target.per_class and one pair of domains")
+    return drawn
 
 
 def _record(job: Job) -> dict[str, Any]:
@@ -56,7 +109,7 @@ def grouped(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> list[dict
         reasons = "; ".join(dict.fromkeys(f"{r['status']}: {r.get('reason', '')}" for r in members if r not in done))
         rows.append({
             "job": label, "n": f"{len(done)}/{len(members)}",
-            "source": spread([r["source_accuracy"] for r in done]),
+            "source": spread([r["source_accuracy"] for r in done if "source_accuracy" in r]),
             "target": spread([r["target_accuracy"] for r in done]),
             "edition": ", ".join(dict.fromkeys(r["edition"] for r in done)), "note": reasons,
         })  # fmt: skip
@@ -69,12 +122,3 @@ def spread(values: Sequence[float]) -> str:
         return "-"
     deviation = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.4f}{deviation}"
-
-
-def render(rows: Sequence[dict[str, str]]) -> str:
-    """Rows as aligned text; a column that is empty throughout is left out."""
-    columns = [c for c in rows[0] if any(row[c] for row in rows)]
-    widths = {c: max(len(c), *(len(row[c]) for row in rows)) for c in columns}
-    lines = ["  ".join(c.ljust(widths[c]) for c in columns)]
-    lines += ["  ".join(row[c].ljust(widths[c]) for c in columns) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)

@@ -12,7 +12,8 @@ from PIL import Image
 from tests.conftest import real_data
 from transferlab import data
 from transferlab.config import DataConfig
-from transferlab.data import _released_mnistm, _samples, folder, mnist, mnistm, svhn, usps
+from transferlab.data import _generated, _released_mnistm, _samples, folder, mnist, mnistm, svhn, usps
+from transferlab.data._files import cache_dir
 from transferlab.data._photographs import packaged, patches
 from transferlab.errors import UserError
 
@@ -131,8 +132,7 @@ def test_mnistm_depends_on_seed_alone_and_two_processes_agree(no_data, tmp_path)
     assert not np.array_equal(load("mnistm", seed=1).inputs, load("mnistm").inputs)
 
 
-def test_a_damaged_cache_is_made_again(tmp_path):
-    path = tmp_path / "x.npy"
+def test_a_damaged_cache_is_made_again(no_data):
     made = []
 
     def make():
@@ -140,10 +140,13 @@ def test_a_damaged_cache_is_made_again(tmp_path):
         return np.arange(5)
 
     for _ in range(2):
-        assert np.array_equal(mnistm.cached(path, 5, make), np.arange(5))
+        assert np.array_equal(_generated.cached("x", [1], 5, make), np.arange(5))
     assert len(made) == 1
+    (path,) = (cache_dir() / "generated").glob("x-*.npy")
     path.write_bytes(path.read_bytes()[:-3])
-    assert np.array_equal(mnistm.cached(path, 5, make), np.arange(5)) and len(made) == 2
+    assert np.array_equal(_generated.cached("x", [1], 5, make), np.arange(5)) and len(made) == 2
+    _generated.cached("x", [2], 5, make)
+    assert len(made) == 3
 
 
 def test_digits_are_scikit_learns(no_data):
@@ -343,13 +346,13 @@ def test_finding_mnistm_imports_nothing_slow():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_cache_that_cannot_be_kept_leaves_nothing(tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_kept_leaves_nothing(no_data, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(mnistm.os, "fsync", full)
-    assert np.array_equal(mnistm.cached(tmp_path / "x.npy", 5, lambda: np.arange(5)), np.arange(5))
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(_generated.os, "fsync", full)
+    assert np.array_equal(_generated.cached("x", [1], 5, lambda: np.arange(5)), np.arange(5))
+    assert list((cache_dir() / "generated").iterdir()) == []
 
 
 def test_folder_takes_what_real_folders_hold(tmp_path):

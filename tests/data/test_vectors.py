@@ -240,6 +240,7 @@ def test_rows_of_one_song_stay_together(tmp_path, name):
     assert (len(train), len(test)) == (24, 12) and np.bincount(test.labels).tolist() == [6, 6]
     song = [{(int(y), round(x[0] - 10 * x[1])) for x, y in zip(d.inputs, d.labels, strict=True)} for d in (train, test)]
     assert not song[0] & song[1] and len(song[0] | song[1]) == 12
+    assert sorted(np.unique(train.groups, return_counts=True)[1].tolist()) == [3] * 8
     with pytest.raises(UserError) as error:
         find("features", path=str(path), labels="genre", group="file", group_pattern="x")
     one_line(error, "row 0 (from 0): group_pattern finds nothing in pop.0.0.wav")

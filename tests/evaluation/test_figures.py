@@ -31,9 +31,88 @@ def test_confusion_and_samples(tmp_path):
     assert is_picture(tmp_path / "c.png") and is_picture(tmp_path / "s.png")
 
 
+@pytest.mark.parametrize(("count", "shape"), [(12, (1, 8, 8)), (150, (3, 6, 6)), (1, (1, 8, 8))])
+def test_atoms(tmp_path, count, shape):
+    figures.atoms(RNG.normal(size=(count, np.prod(shape))).astype(np.float32), shape, tmp_path / "a.png")
+    assert is_picture(tmp_path / "a.png")
+
+
+def test_clusters(tmp_path):
+    images = RNG.integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
+    figures.clusters(images, np.arange(40) % 2, ["many", "some", "empty"], tmp_path / "c.png")
+    assert is_picture(tmp_path / "c.png")
+
+
+def test_a_sheet_has_each_image_in_its_place():
+    images = RNG.integers(0, 255, (3, 1, 4, 5), dtype=np.uint8)
+    found = figures.sheet([images[:2], images[2:]], 2)
+    assert found.shape == (2 * 5, 2 * 6, 3)
+    for place, image in ((np.s_[:4, :5], 0), (np.s_[:4, 6:11], 1), (np.s_[5:9, :5], 2)):
+        assert np.array_equal(found[place], np.repeat(images[image, 0][..., None], 3, axis=2))
+    assert (found[5:, 6:] == 255).all()
+
+
 @pytest.mark.parametrize(("features", "classes"), [(RNG.normal(size=(30, 7)), 3), (np.ones((30, 4)), 26)])
 def test_feature_space(tmp_path, features, classes):
     labels = np.arange(30) % classes
     panel = ("before", features, labels, features + 1, labels)
     figures.feature_space([panel, panel], tmp_path / "f.png", [str(i) for i in range(classes)])
     assert is_picture(tmp_path / "f.png")
+
+
+def records(rows=("finetune", "finetune initial=scratch"), **more):
+    return [
+        {"row": row, "source": source, "target": target, "per_class": size, "target_accuracy": RNG.uniform(),
+         "target_train_accuracy": 1.0, **more}
+        for row in rows for source in ("a", "b") for target in ("b", "c") for size in (1, 5, 20) for _ in range(2)
+    ]  # fmt: skip
+
+
+def lines(monkeypatch, draw):
+    """What a function of figures draws: the axes of its figure, which is kept from being written."""
+    drawn = []
+    monkeypatch.setattr(figures, "_save", lambda figure, path: drawn.append(figure))
+    draw()
+    return drawn[0].axes
+
+
+def test_few_shot_curve_has_means_and_the_training_samples(tmp_path, monkeypatch):
+    figures.few_shot_curve(records(), tmp_path / "c.png")
+    assert is_picture(tmp_path / "c.png")
+    some = [{"row": "r", "per_class": n, "target_accuracy": a, "target_train_accuracy": 1 - a / 10}
+            for n, a in ((5, 0.6), (1, 0.2), (5, 0.8), (1, 0.4))]  # fmt: skip
+    (axes,) = lines(monkeypatch, lambda: figures.few_shot_curve(some, tmp_path / "d.png"))
+    test, train = axes.lines[:2]
+    assert test.get_xdata().tolist() == [1, 5] and axes.get_xscale() == "log"
+    np.testing.assert_allclose(test.get_ydata(), [0.3, 0.7])
+    np.testing.assert_allclose(train.get_ydata(), [0.97, 0.93])
+
+
+def test_transfer_matrix_is_the_difference_from_scratch(tmp_path, monkeypatch):
+    figures.transfer_matrix(records(), tmp_path / "m.png", "finetune initial=scratch")
+    figures.transfer_matrix(records(), tmp_path / "n.png")
+    assert is_picture(tmp_path / "m.png") and is_picture(tmp_path / "n.png")
+    some = [{"row": row, "source": source, "target": target, "target_accuracy": a} for row, source, target, a in (
+        ("m", "a", "b", 0.5), ("m", "a", "b", 0.7), ("m", "b", "c", 0.9), ("scratch", "a", "b", 0.4),
+        ("scratch", "a", "c", 0.95))]  # fmt: skip
+    axes, _ = lines(monkeypatch, lambda: figures.transfer_matrix(some, tmp_path / "o.png", "scratch"))
+    assert [t.get_text() for t in axes.texts] == ["+20.0", "-5.0"]
+
+
+def test_class_space_shows_a_collapse(tmp_path):
+    """A space whose points are one is drawn near one place; another fills the picture."""
+    inked = {}
+    for name, spread in (("collapsed", 1e-3), ("spread", 1.0)):
+        inputs, codes = 1 + spread * RNG.normal(size=(40, 5)), 1 + spread * RNG.normal(size=(6, 5))
+        figures.class_space((inputs[:20], inputs[20:]), codes, 4, tmp_path / f"{name}.png", name)
+        assert is_picture(tmp_path / f"{name}.png")
+        with Image.open(tmp_path / f"{name}.png") as image:
+            pixels = np.asarray(image.convert("RGB")).astype(int)
+        inked[name] = (np.ptp(pixels, axis=2) > 60).sum()  # coloured pixels
+    assert inked["collapsed"] < inked["spread"]
+
+
+def test_answers(tmp_path):
+    photographs = RNG.integers(0, 256, (2, 3, 8, 8), dtype=np.uint8)
+    figures.answers(photographs, {"one": [["a", "b"], ["c"]], "two": [["d"], ["e", "f"]]}, tmp_path / "a.png")
+    assert is_picture(tmp_path / "a.png")

@@ -1,11 +1,14 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from transferlab.config import ModelConfig
 from transferlab.models import predictor as predictors
-from transferlab.models.convnet import ConvNet, DomainCritic, Preprocess, normalisation
+from transferlab.models.convnet import BatchNorm, ConvNet, DomainCritic, Preprocess, normalisation
 from transferlab.models.predictor import Classifier
+
+PIXELS = torch.randint(0, 256, (8, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 def net_of(config, shape=None):
@@ -14,7 +17,8 @@ def net_of(config, shape=None):
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "features"), [("ganin_mnist", 28, 768), ("ganin_mnist", 32, 1200), ("ganin_gtsrb", 40, 6400)]
+    ("name", "size", "features"),
+    [("ganin_mnist", 28, 768), ("ganin_mnist", 32, 1200), ("ganin_gtsrb", 40, 6400), ("lenet", 32, 128)],
 )
 def test_published_feature_counts(name, size, features):
     assert net_of(ModelConfig(name, input_size=size)).feature_size == features
@@ -44,6 +48,8 @@ def test_preprocessing_by_hand():
     out = Preprocess(None, None)(x)
     torch.testing.assert_close(out.mean((1, 2, 3)), torch.zeros(5), atol=1e-5, rtol=0)
     torch.testing.assert_close(out.var((1, 2, 3), correction=0), torch.ones(5), atol=1e-3, rtol=0)
+    out = Preprocess(None, None, (2, 3))(x)
+    torch.testing.assert_close(out, F.instance_norm(x / 255), atol=1e-4, rtol=1e-3)
     flat = torch.full((1, 1, 4, 4), 7, dtype=torch.uint8)
     assert torch.isfinite(Preprocess(None, None)(flat)).all()
 
@@ -55,16 +61,19 @@ def test_xavier_is_the_default():
     assert 0.95 * bound < weight.abs().max() <= bound and not net.trunk[0].bias.any()
 
 
-@pytest.mark.parametrize("model", [ModelConfig(), ModelConfig(batch_norm=True, normalisation="image")])
+@pytest.mark.parametrize("model", [ModelConfig(), ModelConfig(batch_norm=True, normalisation="channel")])
 def test_a_saved_predictor_answers_alike(tmp_path, model):
-    mean = torch.rand(3) if model.normalisation == "mean" else None
-    net = ConvNet(model, 10, (1, 28, 28), Preprocess(mean, None))
+    preprocess = Preprocess(torch.rand(3), None) if model.normalisation == "mean" else normalisation(model, [PIXELS])
+    net = ConvNet(model, 10, (1, 28, 28), preprocess, domains=2)
+    net(PIXELS)  # so that the domains' statistics differ
     predictor = Classifier(net, head=nn.Linear(100, 10), critic=DomainCritic(net, model)).eval()
     predictors.save(tmp_path / "p.safetensors", predictor, tuple("0123456789"))
     again, classes = predictors.load(tmp_path / "p.safetensors")
-    x = torch.randint(0, 256, (3, 1, 28, 28), dtype=torch.uint8)
+    x = PIXELS[:3]
     assert classes == tuple("0123456789")
-    assert torch.equal(again(x)[1], predictor(x)[1])
+    for domain in ("source", "target"):
+        assert torch.equal(again(x, domain)[1], predictor(x, domain)[1])
+    assert torch.equal(predictor(x, "source")[1], predictor(x, "target")[1]) != model.batch_norm
     assert torch.equal(again.critic(again(x)[0]), predictor.critic(predictor(x)[0]))
 
 
@@ -96,3 +105,24 @@ def test_width_scales_all_but_the_critic():
     net = net_of(ModelConfig(width=0.5))
     assert [layer[0].weight.shape[0] for layer in net.layers] == [16, 24, 50, 50, 10]
     assert DomainCritic(net, ModelConfig(width=0.5))[0].out_features == 100
+
+
+@pytest.mark.parametrize("shape", [(12, 5), (12, 5, 3, 4)])
+def test_each_domain_is_normalised_as_by_a_layer_of_its_own(shape):
+    ours = BatchNorm(5, domains=2)
+    theirs = [(nn.BatchNorm1d if len(shape) == 2 else nn.BatchNorm2d)(5) for _ in range(2)]
+    for layer in (ours, *theirs):
+        nn.init.constant_(layer.weight, 2), nn.init.constant_(layer.bias, 3)
+    for _ in range(3):
+        x = torch.randn(shape) * torch.rand(12, *[1] * (len(shape) - 1))
+        expected = torch.cat([layer(part) for layer, part in zip(theirs, x.chunk(2), strict=True)])
+        torch.testing.assert_close(ours(x), expected)
+    ours.eval()
+    for domain, layer in enumerate(theirs):
+        ours.domain = domain
+        torch.testing.assert_close(ours(x), layer.eval()(x))
+
+
+def test_a_critic_has_no_batch_normalisation():
+    net = net_of(ModelConfig(batch_norm=True))
+    assert not [m for m in DomainCritic(net, net.config).modules() if isinstance(m, BatchNorm)]

@@ -149,11 +149,12 @@ def test_a_signal_at_the_very_end_stops_before_the_next_stage(tmp_path, when):
 def test_a_checkpoint_of_another_architecture_is_one_line(tmp_path, part):
     with pytest.raises(ZeroDivisionError) if part == "last" else contextlib.nullcontext():
         train(tmp_path, config(), stop_at=4 if part == "last" else None)
+    before = (tmp_path / "checkpoints" / f"{part}.safetensors").read_bytes()
     other = config()
     other.model.width = 2.0
-    with pytest.raises(UserError, match=f"{part}.safetensors: of another architecture") as error:
+    with pytest.raises(UserError, match=f"{part}.safetensors: a checkpoint of another architecture: net.ext") as error:
         train(tmp_path, other)
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and (tmp_path / "checkpoints" / f"{part}.safetensors").read_bytes() == before
 
 
 def test_the_first_step_is_plain_sgd(tmp_path):

@@ -24,3 +24,14 @@ def test_a_damaged_file_is_named(tmp_path, damage):
     path.write_bytes({"truncate": content[:-9], "empty": b"", "flip": content}[damage])
     with pytest.raises(UserError, match="x.safetensors"):
         storage.read(path)
+
+
+def test_a_checkpoint_of_another_architecture_is_one_clear_line(tmp_path):
+    path = tmp_path / "x.safetensors"
+    storage.write(path, torch.nn.Linear(3, 2).state_dict(), {})
+    with pytest.raises(
+        UserError, match=r"x.safetensors: .*another architecture: weight is \(2, 3\), the net's \(2, 5\)"
+    ):
+        storage.fill(torch.nn.Linear(5, 2), storage.read(path)[0], path)
+    with pytest.raises(UserError, match=r"bias is \(2,\), the net's missing"):
+        storage.fill(torch.nn.Linear(3, 2, bias=False), storage.read(path)[0], path)

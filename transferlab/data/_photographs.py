@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from transferlab.config import require
 from transferlab.data._files import Settings, cache_dir, roots
 from transferlab.errors import UserError
 
+log = logging.getLogger(__name__)
 BSDS = ("BSDS500/data/images", "BSR/BSDS500/data/images", "data/images")
 
 
@@ -22,6 +25,11 @@ class Photographs:
     name: str
     paths: dict[str, tuple[Path, ...]]
     parts: dict[str, str]
+
+    @property
+    def edition(self) -> str:
+        """What a data set is called that needs nothing but photographs."""
+        return "full" if self.name == "bsds500" else "sample"
 
     def digest(self, split: str) -> str:
         """SHA-256 over the photographs' bytes, in order."""
@@ -46,6 +54,20 @@ def bsds500(settings: Settings) -> Photographs | None:
                     "bsds500", {"train": parts["train"], "test": parts[held_out]}, {"train": "train", "test": held_out}
                 )
     return None
+
+
+def best(name: str, settings: Settings) -> Photographs:
+    """BSDS500's where they are at hand, else the packaged ones, for data set ``name``.
+
+    Raises :class:`UserError` where the settings ask for BSDS500's.
+    """
+    # A sample is the same everywhere, so it never looks for BSDS500.
+    found = None if settings.edition == "sample" else bsds500(settings)
+    if found is None:
+        require(settings.edition != "full", f"{name}: data.edition=full: BSDS500 not found; {where()}")
+        if settings.edition == "auto":
+            log.warning("%s: taking the packaged photographs; for BSDS500's %s", name, where())
+    return found or packaged()
 
 
 def where() -> str:

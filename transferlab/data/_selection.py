@@ -72,7 +72,8 @@ def of_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
     labels = new_label[data.labels]
     rows = labels >= 0
     signatures = None if data.signatures is None else data.signatures[old_labels]
-    return Dataset(data.inputs[rows], labels[rows], classes, data.provenance, signatures)
+    groups = None if data.groups is None else data.groups[rows]
+    return Dataset(data.inputs[rows], labels[rows], classes, data.provenance, signatures, groups)
 
 
 def transformed(images: np.ndarray, name: str) -> np.ndarray:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from transferlab.config import require
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -16,6 +18,7 @@ class Dataset:
     labels: int64 [N], indices into ``classes``; None where the data has none.
     provenance: name, edition, split, count, sha256 of the files, and what else made the data.
     signatures: float32 [C, M], a description of each class, where the data has them.
+    groups: int64 [N], where rows of one value, such as frames of one video, must not be parted.
     """
 
     inputs: np.ndarray
@@ -23,11 +26,17 @@ class Dataset:
     classes: tuple[str, ...]
     provenance: dict[str, Any] = field(default_factory=dict)
     signatures: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for array in (self.inputs, self.labels, self.signatures):
+        for array in (self.inputs, self.labels, self.signatures, self.groups):
             if array is not None:
                 array.setflags(write=False)
+        if self.labels is not None and len(self.labels):
+            low, high, count = int(self.labels.min()), int(self.labels.max()), len(self.classes)
+            wrong = low if low < 0 else high
+            where = f"{self.provenance.get('name', 'data')}: label {wrong}"
+            require(0 <= wrong < count, f"{where} is out of range; {count} classes allow 0 to {count - 1}")
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from transferlab.data import _idx
 from transferlab.data._files import Found, Remote, Settings
+from transferlab.data._glyphs import described
 from transferlab.data._selection import Selection
 
 CLASSES = tuple(string.ascii_uppercase)
@@ -27,6 +28,7 @@ def find(options: Config, settings: Settings) -> Found:
     folders = ("emnist-letters", "EMNIST/raw", "emnist_letters", "emnist")
     # The files hold every image transposed.
     upright = lambda images: images.transpose(0, 2, 1)  # noqa: E731
-    return _idx.find(
+    found = _idx.find(
         "emnist_letters", folders, SPLITS, FILES, CLASSES, settings, 124_800, first_label=1, arrange=upright
     )
+    return described(found)

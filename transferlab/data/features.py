@@ -39,7 +39,7 @@ class Config(Selection):
     labels: str = "labels"
     """The array or column with the labels."""
     group: str | None = None
-    """The array or column whose rows of one value, such as a song, are never parted into training and test."""
+    """The array or column whose rows of one value, such as a song, all train, validate or test."""
     group_pattern: str | None = None
     """Regular expression: what it finds first in a value of group is the group; null: all of the value."""
     signatures: str | None = None
@@ -60,13 +60,14 @@ class Config(Selection):
 
 @dataclass(frozen=True)
 class Table:
-    """inputs float32 [N, D], labels int64 [N], test bool [N], signatures float32 [C, M] or None."""
+    """inputs float32 [N, D], labels and groups int64 [N], test bool [N], signatures float32 [C, M] or None."""
 
     inputs: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
     test: np.ndarray
     signatures: np.ndarray | None
+    groups: np.ndarray | None
 
 
 def find(options: Config, settings: Settings) -> Found:
@@ -79,9 +80,11 @@ def find(options: Config, settings: Settings) -> Found:
     def load(split: str) -> Dataset:
         rows = np.flatnonzero(table.test == (split == "test"))
         record = provenance("features", "full", split, len(rows), [path])
-        return Dataset(table.inputs[rows], table.labels[rows], table.classes, record, table.signatures)
+        groups = None if table.groups is None else table.groups[rows]
+        return Dataset(table.inputs[rows], table.labels[rows], table.classes, record, table.signatures, groups)
 
-    return Found("features", "full", table.classes, table.inputs.shape[1:], load)
+    length = 0 if table.signatures is None else table.signatures.shape[1]
+    return Found("features", "full", table.classes, table.inputs.shape[1:], load, described=length)
 
 
 @lru_cache(maxsize=2)  # source and target; a sweep finds them for each job
@@ -105,9 +108,9 @@ def _read(
     names = None if "classes" not in arrays else [_word(value) for value in arrays["classes"].ravel()]
     first = int(suffix == ".mat")
     numbers, classes = _classes(path, labels, arrays[labels].ravel(), names, described, first)
-    groups = np.arange(len(vectors)) if group is None else _groups(path, arrays[group].ravel(), pattern)
-    test = _test_rows(path, numbers, classes, groups, fraction)
-    return Table(vectors, numbers, classes, test, described)
+    groups = None if group is None else _groups(path, arrays[group].ravel(), pattern)
+    test = _test_rows(path, numbers, classes, np.arange(len(vectors)) if groups is None else groups, fraction)
+    return Table(vectors, numbers, classes, test, described, groups)
 
 
 def _finite(path: Path, key: str, array: np.ndarray) -> np.ndarray:
@@ -156,6 +159,8 @@ def _classes(
     require(not empty, f"{path}: class {', '.join(empty)} has no row in {key}")
     fits = described is None or len(described) == len(names)
     require(fits, f"{path}: {len(names)} classes, but signatures of {0 if described is None else len(described)}")
+    for name, row in zip(names, described if described is not None else ()):
+        require(bool(row.any()), f"{path}: class {name} has no signature: its numbers are all 0")
     return numbers, tuple(names)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from transferlab.data import _idx
 from transferlab.data._files import Found, Remote, Settings
+from transferlab.data._glyphs import described
 from transferlab.data._selection import Selection
 
 CLASSES = tuple("0123456789")
@@ -28,4 +29,5 @@ class Config(Selection):
 
 
 def find(options: Config, settings: Settings) -> Found:
-    return _idx.find("mnist", ("mnist", "MNIST/raw", "mnist/raw"), SPLITS, FILES, CLASSES, settings, 60_000)
+    folders = ("mnist", "MNIST/raw", "mnist/raw")
+    return described(_idx.find("mnist", folders, SPLITS, FILES, CLASSES, settings, 60_000))

@@ -6,14 +6,9 @@ the seed and :data:`VERSION`; or read as released, where the user has it.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
-import os
-import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -21,11 +16,12 @@ import numpy as np
 from transferlab.config import require
 from transferlab.data import _released_mnistm as released
 from transferlab.data import mnist
-from transferlab.data._files import Found, Settings, cache_dir, sha256
+from transferlab.data._files import Found, Settings
+from transferlab.data._generated import cached
 from transferlab.data._photographs import Photographs, bsds500, packaged, patches, where
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
-from transferlab.errors import UserError
+from transferlab.errors import DataMissing
 
 log = logging.getLogger(__name__)
 VERSION = 1
@@ -61,11 +57,11 @@ def find(options: Config, settings: Settings) -> Found:
         source = digits.load(split)
         digest = photographs.digest(split)
         ingredients = [VERSION, options.seed, split, hashlib.sha256(source.inputs.tobytes()).hexdigest(), digest]
-        key = hashlib.sha256(repr(ingredients).encode()).hexdigest()[:24]
         rng = np.random.default_rng([options.seed, split == "test"])
         images = cached(
-            cache_dir() / "generated" / f"mnistm-{key}.npy",
-            source.inputs.shape[0],
+            "mnistm",
+            ingredients,
+            len(source),
             lambda: blend(source.inputs, patches(photographs.read(split), len(source), 28, rng)),
         )
         record = {
@@ -85,7 +81,7 @@ def _photographs(options: Config, settings: Settings, edition: str) -> Photograp
     found = bsds500(settings)
     if found is None and (options.photographs == "bsds500" or settings.edition == "full"):
         asked = "mnistm.photographs=bsds500" if options.photographs == "bsds500" else "mnistm: data.edition=full"
-        raise UserError(f"{asked}: BSDS500 not found; {where()}, or choose photographs=packaged")
+        raise DataMissing(f"{asked}: BSDS500 not found; {where()}, or choose photographs=packaged", "BSDS500")
     if found is None:
         log.warning("mnistm: BSDS500 is not at hand, patches come from the three packaged photographs")
     return found or packaged()
@@ -94,36 +90,3 @@ def _photographs(options: Config, settings: Settings, edition: str) -> Photograp
 def blend(digits: np.ndarray, backgrounds: np.ndarray) -> np.ndarray:
     """|digit - patch|: uint8 [N, 1, 28, 28] and [N, 3, 28, 28] -> uint8 [N, 3, 28, 28]."""
     return np.maximum(digits, backgrounds) - np.minimum(digits, backgrounds)
-
-
-def cached(path: Path, count: int, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """The array of ``count`` rows at ``path``, made and kept there if it is not whole.
-
-    Safe where two processes start at once: each makes it under a name of its own, and the last rename wins,
-    with the same content.
-    """
-    checksum = path.with_suffix(".sha256")
-    try:
-        if sha256(path).encode() == checksum.read_bytes():
-            return np.load(path, mmap_mode="r")
-        log.warning("%s: damaged, making it again", path)
-    except OSError:
-        pass
-    images = make()
-    assert len(images) == count
-    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.save(file, images)
-            file.flush()
-            os.fsync(file.fileno())
-        digest = sha256(partial)
-        partial.replace(path)
-        partial.write_text(digest)
-        partial.replace(checksum)
-    except OSError as error:
-        log.warning("%s: cannot keep it (%s)", path, error)
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-    return images

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +11,6 @@ from transferlab.data import _photographs
 from transferlab.data._files import Found, Settings
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -37,14 +34,8 @@ class Config(Selection):
 
 
 def find(options: Config, settings: Settings) -> Found:
-    # A sample is the same everywhere, so it never looks for BSDS500.
-    photographs = None if settings.edition == "sample" else _photographs.bsds500(settings)
-    if photographs is None:
-        require(settings.edition != "full", f"patches: data.edition=full: BSDS500 not found; {_photographs.where()}")
-        if settings.edition == "auto":
-            log.warning("patches: taking the packaged photographs; for BSDS500's %s", _photographs.where())
-        photographs = _photographs.packaged()
-    edition = "full" if photographs.name == "bsds500" else "sample"
+    photographs = _photographs.best("patches", settings)
+    edition = photographs.edition
     channels = 3 if options.colour else 1
 
     def load(split: str) -> Dataset:

@@ -1,14 +1,14 @@
-"""Spoken digits in Gujarati and Ukrainian, as spectrograms like those of fsdd; unseen speakers are for testing."""
+"""Spoken digits in several languages, as spectrograms; in Gujarati and Ukrainian unseen speakers are for testing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from transferlab.config import require
-from transferlab.data import _speech
+from transferlab.data import _speech, fsdd
 from transferlab.data._archives import digests
 from transferlab.data._files import Found, Settings, by_hand
 from transferlab.data._selection import Selection
@@ -25,15 +25,40 @@ TEST_FRACTION = 0.25
 
 @dataclass
 class Config(Selection):
-    """Gujarati (Dalsaniya, Mankad et al. 2019: 20 speakers) or Ukrainian (86); no licence is stated."""
+    """Gujarati (Dalsaniya, Mankad et al. 2019: 20 speakers), Ukrainian (86; no licence is stated), English (fsdd)."""
 
-    language: Literal["gujarati", "ukrainian"] = "gujarati"
-    """Of the speakers."""
+    languages: list[Literal["gujarati", "ukrainian", "english"]] = field(default_factory=lambda: ["gujarati"])
+    """With several, the classes are called gujarati/0, ukrainian/0, …: each language is a task."""
 
 
 def find(options: Config, settings: Settings) -> Found:
-    """A quarter of the speakers, the same in every run, is for testing."""
-    language = options.language
+    languages = list(options.languages)
+    where = f"spoken_digits.languages={languages}"
+    require(len(languages) >= 1, f"{where}: at least one is needed")
+    require(len(set(languages)) == len(languages), f"{where}: a language stands twice")
+    found = [_find(language, settings) for language in languages]
+    if len(found) == 1:
+        return found[0]
+    classes = tuple(f"{language}/{digit}" for language in languages for digit in CLASSES)
+    edition = "+".join(part.edition for part in found)
+
+    def load(split: str) -> Dataset:
+        parts = [part.load(split) for part in found]
+        inputs = np.concatenate([part.inputs for part in parts])
+        labels = [part.labels + len(CLASSES) * place for place, part in enumerate(parts) if part.labels is not None]
+        record = {
+            "name": "spoken_digits", "edition": edition, "split": split, "count": len(inputs),
+            "languages": {language: part.provenance for language, part in zip(languages, parts, strict=True)},
+        }  # fmt: skip
+        return Dataset(inputs, np.concatenate(labels), classes, record)
+
+    return Found("spoken_digits", edition, classes, found[0].shape, load)
+
+
+def _find(language: str, settings: Settings) -> Found:
+    """One language. A quarter of the speakers, the same in every run, is for testing; English has its own split."""
+    if language == "english":
+        return fsdd.find(fsdd.Config(), settings)
     origin = f"with mono 16-bit WAV files {{digit}}_{{speaker}}_{{take}}.wav at 8 kHz, made from {ORIGINS[language]}"
     choices = [(f"{language}.tar.xz",), (language,)]
     paths = tuple(by_hand("spoken_digits", ("spoken_digits",), choices, settings, origin))

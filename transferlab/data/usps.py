@@ -10,6 +10,7 @@ import numpy as np
 
 from transferlab.data import _samples
 from transferlab.data._files import Found, Remote, Settings, files_or_sample
+from transferlab.data._glyphs import described
 from transferlab.data._selection import Selection
 from transferlab.data.mnist import CLASSES
 from transferlab.errors import UserError
@@ -29,7 +30,7 @@ class Config(Selection):
 def find(options: Config, settings: Settings) -> Found:
     paths = files_or_sample("usps", ("usps", "USPS", "."), FILES, settings, sample=True)
     files = {"train": [paths["usps.bz2"]], "test": [paths["usps.t.bz2"]]} if paths else None
-    return _samples.found("usps", "full", CLASSES, (1, 16, 16), files, read)
+    return described(_samples.found("usps", "full", CLASSES, (1, 16, 16), files, read))
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:

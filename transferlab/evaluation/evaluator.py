@@ -134,9 +134,9 @@ class Evaluator:
     def _test(self, predictor: Predictor, domain: str) -> tuple[Outputs, float | None]:
         """Answers for a domain's test inputs; their accuracy where the scores are of its classes and it has labels."""
         test: View = getattr(self.truth, f"{domain}_test")
-        outputs = self.outputs(predictor, test.inputs, domain)
         if domain not in predictor.domains or not isinstance(test, Labelled):
-            return outputs, None
+            return self.outputs(predictor, test.inputs[:SAMPLE], domain), None
+        outputs = self.outputs(predictor, test.inputs, domain)
         return outputs, metrics.accuracy(outputs.scores, _numpy(test.labels))
 
     def _validators(self, predictor: Predictor) -> dict[str, float]:

@@ -134,15 +134,181 @@ def feature_space(panels: Sequence[Panel], path: Path, classes: Sequence[str]) -
     _save(figure, path)
 
 
-def atoms(dictionary: np.ndarray, shape: Sequence[int], path: Path) -> None:
-    """The first 100 rows of a dictionary [K, D] as pictures of ``shape`` (C, H, W), each on its own grey scale."""
-    figure = Figure(figsize=(6, 6), layout="constrained")
-    for axes, atom in zip(figure.subplots(10, 10).flat, [*dictionary[:100], *[None] * 100], strict=False):
-        axes.axis("off")
-        if atom is not None:
-            axes.imshow(atom.reshape(shape).mean(0), cmap="gray")
-    figure.suptitle("atoms of the dictionary")
+def bars(
+    columns: Sequence[str],
+    values: Mapping[str, Sequence[Sequence[float]]],
+    marks: Mapping[str, Sequence[Sequence[float]]],
+    path: Path,
+    title: str,
+    unit: str,
+) -> None:
+    """A group of bars for each of ``columns``: mean ± std of ``values``, by row and column, and ``marks`` on them."""
+    figure = Figure(figsize=(max(6.0, 0.35 * len(columns) * (len(values) + 1) + 2.5), 4.2), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(values)
+    colours = (CRITIC, *OTHERS, SOURCE, TARGET)
+    published: str | None = "published"
+    for i, (row, of_row) in enumerate(values.items()):
+        places = np.arange(len(columns)) + (i - (len(values) - 1) / 2) * width
+        means = [float(np.mean(v)) if v else math.nan for v in of_row]
+        spreads = [float(np.std(v, ddof=1)) if len(v) > 1 else math.nan for v in of_row]
+        axes.bar(places, means, 0.9 * width, yerr=spreads, color=colours[i % len(colours)], capsize=2, label=row)
+        points = [(x, y) for x, of_bar in zip(places, marks[row], strict=True) for y in of_bar]
+        if points:
+            axes.plot(*zip(*points, strict=True), "k_", ms=45 * width, label=published)
+            published = None
+    axes.set_xticks(range(len(columns)), columns, rotation=20 if len(columns) > 4 else 0)
+    axes.set(title=title, ylabel=unit)
+    axes.grid(axis="y", alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     _save(figure, path)
+
+
+def class_space(embedded: Sequence[np.ndarray], codes: np.ndarray, seen: int, path: Path, title: str) -> None:
+    """Inputs of each domain [n, E] and the codes [C, E] of all classes, the ``seen`` first, on two principal axes.
+
+    Both are in units of their own root mean square length, so that a space that has collapsed is one point.
+    """
+    inputs = np.concatenate(embedded)
+    inputs, points = (part / max(np.sqrt(np.square(part).sum(1).mean()), 1e-12) for part in (inputs, codes))
+    together = np.concatenate([inputs, points])
+    centre = together.mean(0)
+    axes_of = np.linalg.svd(together - centre, full_matrices=False)[2][:2]
+    figure = Figure(figsize=(5.6, 5.4), layout="constrained")
+    axes = figure.subplots()
+    parts = np.split((inputs - centre) @ axes_of.T, [len(embedded[0])]), np.split((points - centre) @ axes_of.T, [seen])
+    for name, colour, dots, stars in zip(("seen", "unseen"), (SOURCE, TARGET), *parts, strict=True):
+        axes.scatter(
+            dots[:, 0], dots[:, 1], s=6, color=colour, alpha=0.4, linewidths=0, label=f"inputs, {name} classes"
+        )
+        axes.scatter(stars[:, 0], stars[:, 1], s=90, marker="*", color=colour, ec="white", label=f"codes, {name}")
+    axes.set(title=title, xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), xlabel="first principal axis", ylabel="second")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    _save(figure, path)
+
+
+def answers(photographs: np.ndarray, columns: Mapping[str, Sequence[Sequence[str]]], path: Path) -> None:
+    """Photographs uint8 [N, 3, H, W], a row each, and beside them lines of text in titled columns."""
+    figure = Figure(figsize=(1.4 + 1.9 * len(columns), 0.95 * len(photographs)), layout="constrained")
+    ratios = [1.0, *[1.9] * len(columns)]
+    for row, axes in enumerate(figure.subplots(len(photographs), 1 + len(columns), squeeze=False, width_ratios=ratios)):
+        axes[0].imshow(photographs[row].transpose(1, 2, 0))
+        for place, (title, lines) in zip(axes[1:], columns.items(), strict=True):
+            place.text(0, 0.5, "\n".join(lines[row]), va="center", fontsize=7)
+            if row == 0:
+                place.set_title(title, loc="left", fontsize=9)
+        for place in axes:
+            place.axis("off")
+    _save(figure, path)
+
+
+def atoms(dictionary: np.ndarray, shape: Sequence[int], path: Path) -> None:
+    """The first 100 rows of a dictionary [K, D] as pictures of ``shape`` (C, H, W), each on its own scale."""
+    pictures = dictionary[:100].reshape(-1, *shape)
+    lowest, highest = (extreme(pictures, axis=(1, 2, 3), keepdims=True) for extreme in (np.min, np.max))
+    pixels = np.round(255 * (pictures - lowest) / np.maximum(highest - lowest, 1e-12)).astype(np.uint8)
+    columns = math.ceil(math.sqrt(len(pixels)))
+    figure = Figure(figsize=(5, 5.3), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(sheet([pixels[i : i + columns] for i in range(0, len(pixels), columns)], columns))
+    axes.set_axis_off()
+    axes.set_title(f"{len(pixels)} of {len(dictionary)} atoms" if len(pixels) < len(dictionary) else "atoms")
+    _save(figure, path)
+
+
+def few_shot_curve(records: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Accuracy over the number of labelled target samples: mean and standard deviation of each row's records.
+
+    A record has ``row``, ``per_class``, ``target_accuracy`` (test images, solid) and ``target_train_accuracy``
+    (the samples learned from, dotted): what lies between them is overfitting.
+    """
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    rows = list(dict.fromkeys(record["row"] for record in records))
+    colours = [TARGET, SOURCE, *OTHERS, CRITIC]
+    for place, row in enumerate(rows):
+        of_row = [record for record in records if record["row"] == row]
+        sizes = sorted({record["per_class"] for record in of_row})
+        for key, style in (("target_accuracy", "o-"), ("target_train_accuracy", ":")):
+            values = [[record[key] for record in of_row if record["per_class"] == size] for size in sizes]
+            mean, deviation = [np.array([statistic(v) for v in values]) for statistic in (np.mean, np.std)]
+            colour, label = colours[place % len(colours)], row if style == "o-" else None
+            axes.plot(sizes, mean, style, color=colour, ms=4, lw=1.4, label=label)
+            if style == "o-":
+                axes.fill_between(sizes, mean - deviation, mean + deviation, color=colour, alpha=0.12, lw=0)
+    axes.plot([], [], ":", color=CRITIC, label="the same on its training samples")
+    ticks = sorted({record["per_class"] for record in records})
+    axes.set(xscale="log", xlabel="labelled target samples of each class", ylabel="accuracy", ylim=(None, 1.02))
+    axes.set_xticks(ticks, [str(size) for size in ticks])
+    axes.minorticks_off()
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    _save(figure, path)
+
+
+def transfer_matrix(records: Sequence[Mapping[str, Any]], path: Path, baseline: str | None = None) -> None:
+    """Mean target accuracy for each source (row) and target (column), a panel for each ``row`` of the records.
+
+    With ``baseline``, one of the rows, it is the difference from that row's mean on the same target, in points.
+    """
+    rows = [row for row in dict.fromkeys(record["row"] for record in records) if row != baseline]
+    sources, targets = (list(dict.fromkeys(record[role] for record in records)) for role in ("source", "target"))
+
+    def mean(**wanted: str) -> float:
+        values = [r["target_accuracy"] for r in records if all(r[key] == value for key, value in wanted.items())]
+        return 100 * float(np.mean(values)) if values else math.nan
+
+    figure = Figure(figsize=((1.1 * len(targets) + 1.6) * len(rows) + 1, 0.8 * len(sources) + 2), layout="constrained")
+    grid = figure.subplots(1, len(rows), squeeze=False)[0]
+    shown = np.array([[[mean(row=row, source=s, target=t) for t in targets] for s in sources] for row in rows])
+    if baseline:
+        shown -= [mean(row=baseline, target=target) for target in targets]
+    most = float(np.nanmax(np.abs(shown)))
+    for axes, row, values in zip(grid, rows, shown, strict=True):
+        image = axes.imshow(values, cmap="RdBu" if baseline else "Blues", vmin=-most if baseline else 0, vmax=most)
+        axes.set_title(row, fontsize=9)
+        axes.set_xticks(range(len(targets)), targets, rotation=30, ha="right", fontsize=8)
+        axes.set_yticks(range(len(sources)), sources if axes is grid[0] else [""] * len(sources), fontsize=8)
+        for i, j in np.ndindex(*values.shape):
+            if np.isfinite(values[i, j]):
+                dark = values[i, j] > 0.6 * most or (baseline and values[i, j] < -0.6 * most)
+                text = f"{values[i, j]:+.1f}" if baseline else f"{values[i, j]:.1f}"
+                axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "0.2")
+    what = f"target accuracy less that of {baseline}, points" if baseline else "target accuracy, per cent"
+    figure.colorbar(image, ax=grid.tolist(), shrink=0.8, label=what)
+    _save(figure, path)
+
+
+def clusters(images: np.ndarray, members: np.ndarray, names: Sequence[str], path: Path) -> None:
+    """A row of images uint8 [n, C, H, W] for each cluster, of those that ``members`` int64 [n] puts into it.
+
+    names: what each cluster is called beside its row.
+    """
+    rows = [images[members == cluster][:16] for cluster in range(len(names))]
+    pixels = sheet(rows, 16)
+    figure = Figure(figsize=(8, 0.4 + 7.3 * pixels.shape[0] / pixels.shape[1]), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(pixels)
+    side = pixels.shape[0] / len(rows)
+    axes.set_yticks([(i + 0.5) * side for i in range(len(rows))], names)
+    axes.set(xticks=[], title="members of each cluster")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    _save(figure, path)
+
+
+def sheet(rows: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Rows of images uint8 [n, C, H, W] on white, uint8 [height, width, 3], with a gap of a pixel or more between."""
+    height, width = rows[0].shape[2:]
+    gap = max(1, width // 14)
+    canvas = np.full((len(rows), height + gap, columns, width + gap, 3), 255, np.uint8)
+    for i, images in enumerate(rows):
+        for j, image in enumerate(images):
+            canvas[i, :height, j, :width] = np.broadcast_to(image, (3, height, width)).transpose(1, 2, 0)
+    return canvas.reshape(len(rows) * (height + gap), columns * (width + gap), 3)
 
 
 def embed(features: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from transferlab.models.convnet import ConvNet, DomainCritic
 from transferlab.models.predictor import Classifier
-from transferlab.problem import Problem
+from transferlab.problem import Labelled, Problem
 from transferlab.training.engine import Run
 
 
@@ -20,8 +20,10 @@ def classifier(head: str, problem: Problem, run: Run, net: ConvNet, critic: Doma
     """
     if head == "softmax":
         return Classifier(net, critic=critic)
-    data = problem.labelled
-    tensors = run.once("svm", lambda: linear_svm(hidden(run, net, data.inputs), data.labels, len(problem.classes)))
+    data, seen = problem.labelled, "source" if isinstance(problem.source, Labelled) else "target"
+    tensors = run.once(
+        "svm", lambda: linear_svm(hidden(run, net.of(seen), data.inputs), data.labels, len(problem.classes))
+    )
     return Classifier(net, head=linear(tensors), critic=critic)
 
 

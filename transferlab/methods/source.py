@@ -27,7 +27,7 @@ def source_model(problem: Problem, run: Run, measured: bool = False) -> ConvNet:
 def measured_source_model(problem: Problem, run: Run) -> ConvNet:
     """:func:`source_model`, whose accuracy on the source is kept, to tell later how much of it is forgotten."""
     net = source_model(problem, run)
-    run.candidate(SOURCE_MODEL, Classifier(net, domains=("source",)))
+    run.candidate(SOURCE_MODEL, Classifier(net, domains=("source",)).eval())
     return net
 
 

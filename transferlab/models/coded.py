@@ -1,4 +1,4 @@
-"""A predictor on sparse codes, principal components or raw values of its inputs."""
+"""A predictor on what a dictionary makes of its inputs (codes, clusters, components), or on raw values."""
 
 from __future__ import annotations
 
@@ -6,46 +6,105 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_max_pool2d
 
 from transferlab.models.predictor import Predictor
 from transferlab.numerics.sparse_coding import encode
 
-FEATURES = ("codes", "raw", "raw_codes", "pca")
+FEATURES = ("codes", "raw", "raw_codes", "pca", "kmeans")
+TOLERANCE = 0.05
+"""Of the codes of patches, relative to beta: only the largest of many is kept. Whole inputs are encoded to 0.001."""
+CHUNK = 20_000
+"""Patches that are described at a time: bounds the memory."""
 
 
-class Coded(Predictor):
-    """Features of inputs [B, ...] by a dictionary [K, D] of float32 rows, and an affine head on them.
+class Encoder(nn.Module):
+    """Inputs [B, ...] to features float32 [B, F] by a dictionary [K, D] of float32 rows.
 
-    Inputs are flattened, images divided by 255, centred and divided by ``scale``. Features are the sparse codes
-    [B, K], the values themselves [B, D], both, or the projections on the dictionary's rows (pca).
+    Inputs are flattened, images divided by 255, and described by their sparse codes (codes), codes beside the values
+    (raw_codes), the values alone (raw), projections on the dictionary's rows (pca), or max(0, mean distance - distance)
+    to each row (kmeans; Coates, Lee, Ng, AISTATS 2011). All but the values are of inputs centred by ``mean`` and
+    divided by ``scale``.
+
+    patch: images are described patch by patch, each without its own mean, ``stride`` pixels apart; a feature is then
+    the largest magnitude in each of ``pool`` x ``pool`` cells of the image, [B, K pool^2] in all.
     """
 
     mean: Tensor
     scale: Tensor
     dictionary: Tensor
 
-    def __init__(self, mean: Tensor, scale: Tensor, dictionary: Tensor, beta: float, features: str, head: nn.Linear):
-        super().__init__(domains=("target",))
-        assert features in FEATURES
-        self.beta, self.kind, self.head = beta, features, head
+    def __init__(
+        self,
+        mean: Tensor,
+        scale: Tensor,
+        dictionary: Tensor,
+        beta: float,
+        kind: str,
+        patch: int | None = None,
+        stride: int = 1,
+        pool: int = 1,
+    ):
+        super().__init__()
+        assert kind in FEATURES
+        self.beta, self.kind, self.patch, self.stride, self.pool = beta, kind, patch, stride, pool
         for name, tensor in (("mean", mean), ("scale", scale), ("dictionary", dictionary)):
             self.register_buffer(name, tensor)
 
-    def features(self, inputs: Tensor) -> Tensor:
-        return featurise(centred(inputs, self.mean, self.scale), self.dictionary, self.beta, self.kind)
+    def forward(self, inputs: Tensor) -> Tensor:
+        values = flat(inputs) / self.scale
+        if self.kind == "raw":
+            return values
+        described = self.pooled(inputs) if self.patch else self.describe(flat(inputs))
+        return torch.cat([values, described], 1) if self.kind == "raw_codes" else described
+
+    def describe(self, rows: Tensor) -> Tensor:
+        """[N, D] -> [N, K]."""
+        x = (rows - self.mean) / self.scale
+        if self.kind == "pca":
+            return x @ self.dictionary.T
+        if self.kind == "kmeans":
+            distance = torch.cdist(x, self.dictionary)
+            return (distance.mean(1, keepdim=True) - distance).clamp(min=0)
+        return encode(x, self.dictionary, self.beta, tolerance=TOLERANCE if self.patch else 1e-3)
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, K pool^2]."""
+        assert self.patch is not None
+        grid = patches(images, self.patch, self.stride)
+        height, width = grid.shape[1:3]
+        each = max(1, CHUNK // (height * width))
+        found = []
+        for part in grid.split(each):
+            magnitude = self.describe(without_mean(part.flatten(3).flatten(0, 2))).abs()
+            maps = magnitude.unflatten(0, (len(part), height, width)).permute(0, 3, 1, 2)
+            found.append(adaptive_max_pool2d(maps, self.pool).flatten(1))
+        return torch.cat(found)
+
+    def description(self) -> dict[str, Any]:
+        names = ("beta", "kind", "patch", "stride", "pool")
+        return {name: getattr(self, name) for name in names}
+
+
+class Coded(Predictor):
+    """An :class:`Encoder` and an affine head on its features."""
+
+    def __init__(self, encoder: Encoder, head: nn.Linear):
+        super().__init__(domains=("target",))
+        self.encoder, self.head = encoder, head
 
     def forward(self, inputs: Tensor, domain: str = "target") -> tuple[Tensor, Tensor]:
-        features = self.features(inputs)
+        features = self.encoder(inputs)
         return features, self.head(features)
 
     def description(self) -> dict[str, Any]:
-        return {"beta": self.beta, "features": self.kind, "classes": self.head.out_features}
+        return {"encoder": self.encoder.description(), "classes": self.head.out_features}
 
     @classmethod
     def rebuild(cls, description: dict[str, Any], tensors: dict[str, Tensor]) -> Coded:
         head = nn.Linear(tensors["head.weight"].shape[1], description["classes"])
-        mean, scale, dictionary = (tensors[name] for name in ("mean", "scale", "dictionary"))
-        return cls(mean, scale, dictionary, description["beta"], description["features"], head)
+        mean, scale, dictionary = (tensors[f"encoder.{name}"] for name in ("mean", "scale", "dictionary"))
+        return cls(Encoder(mean, scale, dictionary, **description["encoder"]), head)
 
 
 def flat(inputs: Tensor) -> Tensor:
@@ -53,15 +112,12 @@ def flat(inputs: Tensor) -> Tensor:
     return inputs.flatten(1).float() / (255 if inputs.dtype == torch.uint8 else 1)
 
 
-def centred(inputs: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-    return (flat(inputs) - mean) / scale
+def patches(images: Tensor, size: int, stride: int) -> Tensor:
+    """A view of images [N, C, H, W] as their patches, [N, H', W', C, size, size]."""
+    return images.unfold(2, size, stride).unfold(3, size, stride).permute(0, 2, 3, 1, 4, 5)
 
 
-def featurise(x: Tensor, dictionary: Tensor, beta: float, kind: str) -> Tensor:
-    """What ``kind`` names, of centred inputs [N, D]."""
-    if kind == "raw":
-        return x
-    if kind == "pca":
-        return x @ dictionary.T
-    codes = encode(x, dictionary, beta)
-    return torch.cat([x, codes], 1) if kind == "raw_codes" else codes
+def without_mean(rows: Tensor) -> Tensor:
+    """uint8 patches [N, D] as float32 in [0, 1], each minus its own mean."""
+    values = flat(rows)
+    return values - values.mean(1, keepdim=True)

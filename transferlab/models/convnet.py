@@ -5,10 +5,11 @@ Shapes below are for a batch of B images.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transferlab.config import ModelConfig
@@ -43,25 +44,38 @@ ARCHITECTURES = {
     "ganin_gtsrb": Architecture(
         (Conv(5, 96, (2, 2), 2), Conv(3, 144, (2, 2), 1), Conv(5, 256, (2, 2), 2)), (512,), (1024, 1024)
     ),
+    # Not in the paper: LeNet-5's three convolutions (LeCun et al. 1998), whose last leaves one pixel of a 32x32 image.
+    "lenet": Architecture((Conv(5, 32, (2, 2)), Conv(5, 48, (2, 2)), Conv(5, 128, None)), (100, 100), (100,)),
     "mlp": Architecture((), (256, 256), (100,)),
 }
+
+
+OWN: dict[str, tuple[int, ...]] = {"mean": (), "image": (1, 2, 3), "channel": (2, 3)}
+"""Which dimensions of [B, C, H, W] an image's own mean and variance go over."""
 
 
 class Preprocess(nn.Module):
     """Inputs as the network wants them, float32.
 
     uint8 images [B, C, H, W] -> [B, 3, H, W], scaled to [0, 1]; with ``mean`` [3] the channel means are subtracted,
-    the papers' only preprocessing, without it each image is brought to zero mean and unit variance.
+    the papers' only preprocessing, without it each image is brought to zero mean and unit variance, over ``own``: its
+    pixels alone, channel by channel, or all its values.
     Other inputs [B, ...] are standardised with ``mean`` and ``deviation``, [D] for vectors and [1] for spectrograms.
     """
 
     mean: Tensor | None
     deviation: Tensor | None
 
-    def __init__(self, mean: Tensor | None, deviation: Tensor | None):
+    def __init__(self, mean: Tensor | None, deviation: Tensor | None, own: tuple[int, ...] = (1, 2, 3)):
         super().__init__()
+        self.own = own
         self.register_buffer("mean", mean)
         self.register_buffer("deviation", deviation)
+
+    @classmethod
+    def rebuild(cls, config: ModelConfig, tensors: Mapping[str, Tensor], place: str) -> Preprocess:
+        """The preprocessing whose tensors were saved under names that begin with ``place``."""
+        return cls(tensors.get(f"{place}.mean"), tensors.get(f"{place}.deviation"), OWN[config.normalisation])
 
     def forward(self, inputs: Tensor) -> Tensor:
         if inputs.dtype != torch.uint8:
@@ -70,15 +84,15 @@ class Preprocess(nn.Module):
         x = inputs.expand(-1, 3, -1, -1).to(torch.float32, memory_format=torch.channels_last).div_(255)
         if self.mean is not None:
             return x.sub_(self.mean.view(1, 3, 1, 1))
-        variance, mean = torch.var_mean(x, dim=(1, 2, 3), keepdim=True, correction=0)
+        variance, mean = torch.var_mean(x, dim=self.own, keepdim=True, correction=0)
         return x.sub_(mean).mul_((variance + 1e-5).rsqrt())
 
 
 def normalisation(config: ModelConfig, samples: Sequence[Tensor]) -> Preprocess:
     """The preprocessing fitted on training inputs of one or more domains, which weigh the same."""
     if samples[0].dtype == torch.uint8:
-        if config.normalisation == "image":
-            return Preprocess(None, None)
+        if config.normalisation != "mean":
+            return Preprocess(None, None, OWN[config.normalisation])
         return Preprocess(torch.stack([mean_over_images(part).expand(3) for part in samples]).mean(0), None)
     over = 0 if samples[0].dim() == 2 else None  # each feature of a vector, all values of a spectrogram
     means = torch.stack([part.mean(over).view(-1) for part in samples])
@@ -94,27 +108,59 @@ def mean_over_images(inputs: Tensor) -> Tensor:
     return (total.double() / (255 * inputs[:, 0].numel())).float()
 
 
+class BatchNorm(nn.Module):
+    """Batch normalisation of [B, F, ...] with statistics for each of ``domains``; scale and shift are shared.
+
+    In training the batch holds equal parts, one of each domain in their order, and each is normalised by its own
+    statistics. Otherwise the running ones of ``domain`` are taken (Li et al., Revisiting Batch Normalization for
+    Practical Domain Adaptation, 2016). With one domain it is the usual layer.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, features: int, domains: int):
+        super().__init__()
+        self.domain = 0
+        self.weight, self.bias = nn.Parameter(torch.ones(features)), nn.Parameter(torch.zeros(features))
+        self.register_buffer("running_mean", torch.zeros(domains, features))
+        self.register_buffer("running_var", torch.ones(domains, features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return self._normalised(x, self.domain)
+        return torch.cat([self._normalised(part, d) for d, part in enumerate(x.chunk(len(self.running_mean)))])
+
+    def _normalised(self, x: Tensor, domain: int) -> Tensor:
+        mean, variance = self.running_mean[domain], self.running_var[domain]
+        return F.batch_norm(x, mean, variance, self.weight, self.bias, self.training)
+
+
 class ConvNet(nn.Module):
     """Feature extractor G_f and label predictor G_y on inputs [B, *shape].
 
     ``features`` [B, F] is the flattened output of the last convolution, where the domain critic looks;
     ``hidden`` [B, D] the last hidden layer; ``forward`` the logits [B, classes].
+    domains: how many share a batch, see :class:`BatchNorm`.
     """
 
-    def __init__(self, config: ModelConfig, classes: int, shape: Sequence[int], preprocess: Preprocess):
+    def __init__(
+        self, config: ModelConfig, classes: int, shape: Sequence[int], preprocess: Preprocess, domains: int = 1
+    ):
         super().__init__()
-        self.config = config
+        self.config, self.domains = config, domains
         self.architecture = scaled(ARCHITECTURES[config.name], config.width)
         self.shape, self.preprocess = tuple(shape), preprocess
         # Images come as three channels, spectrograms as one.
         is_image = preprocess.deviation is None
         seen = (3, *shape[1:]) if is_image else self.shape
-        self.extractor = _extractor(self.architecture, seen[0], config.batch_norm)
+        norms = domains if config.batch_norm else 0
+        self.extractor = _extractor(self.architecture, seen[0], norms)
         with torch.no_grad():
             probe = self.extractor.eval()(torch.zeros(1, *seen))
         self.feature_size = probe.shape[1]
         self.extractor.train()
-        self.trunk = _dense(self.feature_size, self.architecture.label, config.batch_norm, config.dropout)
+        self.trunk = _dense(self.feature_size, self.architecture.label, norms, config.dropout)
         self.hidden_size = self.architecture.label[-1]
         self.head = nn.Linear(self.hidden_size, classes)
         initialise(self, config)
@@ -131,6 +177,13 @@ class ConvNet(nn.Module):
             elif list(module.parameters()):
                 groups[-1].append(module)
         return groups
+
+    def of(self, domain: str) -> ConvNet:
+        """The same net, normalising by ``domain``'s running statistics outside training, where each has its own."""
+        for module in self.modules():
+            if isinstance(module, BatchNorm):
+                module.domain = int(domain == "target") if self.domains > 1 else 0
+        return self
 
     def features(self, images: Tensor) -> Tensor:
         return self.extractor(self.preprocess(images))
@@ -149,21 +202,24 @@ def scaled(architecture: Architecture, width: float) -> Architecture:
 
 
 class DomainCritic(nn.Sequential):
-    """The domain classifier G_d: features [B, F] -> logits [B] that an image is of the target domain."""
+    """The domain classifier G_d: features [B, F] -> logits [B] that an image is of the target domain.
+
+    It has no batch normalisation: with each domain normalised by itself, it could not see that their means differ.
+    """
 
     def __init__(self, net: ConvNet, config: ModelConfig):
         widths = net.architecture.critic
-        dense = _dense(net.feature_size, widths, config.batch_norm, dropout=0.0)
+        dense = _dense(net.feature_size, widths, norms=0, dropout=0.0)
         super().__init__(*dense, nn.Linear(widths[-1], 1), nn.Flatten(0))
         initialise(self, config)
 
 
-def _extractor(architecture: Architecture, channels: int, batch_norm: bool) -> nn.Sequential:
+def _extractor(architecture: Architecture, channels: int, norms: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for conv in architecture.convs:
         layers.append(nn.Conv2d(channels, conv.maps, conv.kernel, padding=conv.padding))
-        if batch_norm:
-            layers.append(nn.BatchNorm2d(conv.maps))
+        if norms:
+            layers.append(BatchNorm(conv.maps, norms))
         if conv.pool:
             layers.append(nn.MaxPool2d(*conv.pool))
         # After pooling: the same function as before it, on a quarter of the values.
@@ -172,14 +228,14 @@ def _extractor(architecture: Architecture, channels: int, batch_norm: bool) -> n
     return nn.Sequential(*layers, nn.Flatten())
 
 
-def _dense(size: int, widths: tuple[int, ...], batch_norm: bool, dropout: float) -> nn.Sequential:
+def _dense(size: int, widths: tuple[int, ...], norms: int, dropout: float) -> nn.Sequential:
     layers: list[nn.Module] = []
     for width in widths:
         if dropout:
             layers.append(nn.Dropout(dropout))
         layers.append(nn.Linear(size, width))
-        if batch_norm:
-            layers.append(nn.BatchNorm1d(width))
+        if norms:
+            layers.append(BatchNorm(width, norms))
         layers.append(nn.ReLU())
         size = width
     return nn.Sequential(*layers)

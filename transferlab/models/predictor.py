@@ -58,7 +58,7 @@ class Classifier(Predictor):
         self.net, self.head, self.source_head = net, head, source_head
 
     def forward(self, inputs: Tensor, domain: str = "target") -> tuple[Tensor, Tensor]:
-        features = self.net.features(inputs)
+        features = self.net.of(domain).features(inputs)
         hidden = self.net.hidden(features)
         head = self.source_head if domain == "source" and self.source_head is not None else self.head
         return features, (head or self.net.head)(hidden)
@@ -67,15 +67,15 @@ class Classifier(Predictor):
         heads = {name: getattr(self, name).out_features for name in ("head", "source_head") if getattr(self, name)}
         return {
             "model": dataclasses.asdict(self.net.config), "shape": list(self.net.shape),
-            "classes": self.net.head.out_features, "heads": heads, "critic": self.critic is not None,
-            "domains": list(self.domains),
+            "classes": self.net.head.out_features, "normalised": self.net.domains, "heads": heads,
+            "critic": self.critic is not None, "domains": list(self.domains),
         }  # fmt: skip
 
     @classmethod
     def rebuild(cls, description: dict[str, Any], tensors: dict[str, Tensor]) -> Classifier:
         model = build(ModelConfig, description["model"], "model")
-        preprocess = Preprocess(tensors.get("net.preprocess.mean"), tensors.get("net.preprocess.deviation"))
-        net = ConvNet(model, description["classes"], description["shape"], preprocess)
+        preprocess = Preprocess.rebuild(model, tensors, "net.preprocess")
+        net = ConvNet(model, description["classes"], description["shape"], preprocess, description["normalised"])
         heads = {name: nn.Linear(net.hidden_size, classes) for name, classes in description["heads"].items()}
         critic = DomainCritic(net, model) if description["critic"] else None
         return cls(net, critic=critic, domains=description["domains"], **heads)
@@ -88,13 +88,15 @@ def save(path: Path, predictor: Predictor, classes: Sequence[str]) -> None:
 
 
 def load(path: Path) -> tuple[Predictor, tuple[str, ...]]:
-    """The predictor saved at ``path`` and its class names. Raises :class:`UserError` for a damaged file."""
+    """The predictor saved at ``path`` and its class names.
+
+    Raises :class:`~transferlab.errors.UserError` for a damaged file, and for weights that its description does not fit.
+    """
     tensors, metadata = storage.read(path)
     description: dict[str, Any] = json.loads(metadata["predictor"])
     kinds = {kind.__name__: kind for kind in _kinds(Predictor)}
-    with storage.fitting(path):
-        predictor = kinds[description["kind"]].rebuild(description["parts"], tensors)
-        predictor.load_state_dict(tensors)
+    predictor = kinds[description["kind"]].rebuild(description["parts"], tensors)
+    storage.fill(predictor, tensors, path)
     return predictor.eval(), tuple(description["classes"])
 
 

@@ -115,7 +115,8 @@ class Progressive(Predictor):
     @classmethod
     def rebuild(cls, description: dict[str, Any], tensors: dict[str, Tensor]) -> Progressive:
         nets = []
-        for place, (model, classes) in enumerate(zip(description["models"], description["classes"], strict=True)):
-            parts = [tensors.get(f"columns.{place}.net.preprocess.{name}") for name in ("mean", "deviation")]
-            nets.append(ConvNet(build(ModelConfig, model, "model"), classes, description["shape"], Preprocess(*parts)))
+        for place, (plain, classes) in enumerate(zip(description["models"], description["classes"], strict=True)):
+            model = build(ModelConfig, plain, "model")
+            preprocess = Preprocess.rebuild(model, tensors, f"columns.{place}.net.preprocess")
+            nets.append(ConvNet(model, classes, description["shape"], preprocess))
         return cls(nets, description["alpha"], description["adapter"])

@@ -14,27 +14,56 @@ COMPARISONS = ("dot", "cosine", "euclidean", "attributes")
 
 
 class Lift(nn.Module):
-    """Vectors [B, D] centred and scaled as a whole, then, with ``frequencies`` [D, R], random Fourier features [B, 2R].
+    """Inputs as vectors [B, D], centred, of mean square length 10; images are averaged over their channels first.
 
-    Their dot products approximate a Gaussian kernel (Rahimi & Recht, NIPS 2007).
+    With ``landmarks`` [R, D] they become Nystrom features [B, R], whose dot products approximate a Gaussian kernel of
+    the given ``width`` (Williams & Seeger, NIPS 2000), again centred and of that length.
     """
 
-    mean: Tensor
-    scale: Tensor
-    frequencies: Tensor | None
-
-    def __init__(self, mean: Tensor, scale: Tensor, frequencies: Tensor | None):
+    def __init__(self, tensors: dict[str, Tensor]):
         super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("scale", scale)
-        self.register_buffer("frequencies", frequencies)
+        for name, tensor in tensors.items():
+            self.register_buffer(name, tensor)
+
+    @classmethod
+    def fitted(cls, inputs: Tensor, rows: Tensor | None = None) -> Lift:
+        """Centred and scaled by ``inputs`` [N, ...], whose ``rows`` are the landmarks, if there are to be any.
+
+        The kernel's width is the median distance of landmarks.
+        """
+        x = vectors(inputs)
+        own = {"mean": x.mean(0), "scale": _scale(x)}
+        if rows is None:
+            return cls(own)
+        landmarks = cls(own)(inputs[rows])
+        own |= {"landmarks": landmarks, "width": torch.pdist(landmarks[:500].cpu()).median().to(x.device)}
+        values, directions = torch.linalg.eigh(gaussian(landmarks, landmarks, own["width"]).double())
+        whitening = (directions / values.clamp_min(1e-6).sqrt()).float()
+        features = cls({**own, "whitening": whitening, "shift": whitening.new_zeros(len(whitening))})(inputs)
+        scale = _scale(features)
+        return cls({**own, "whitening": whitening / scale, "shift": features.mean(0) / scale})
 
     def forward(self, inputs: Tensor) -> Tensor:
-        x = (inputs - self.mean) / self.scale
-        if self.frequencies is None:
+        own = dict(self.named_buffers())
+        x = (vectors(inputs) - own["mean"]) / own["scale"]
+        if "landmarks" not in own:
             return x
-        angles = x @ self.frequencies
-        return torch.cat([angles.cos(), angles.sin()], 1) * (2 / angles.shape[1]) ** 0.5 * x.shape[1] ** 0.5
+        parts = [gaussian(part, own["landmarks"], own["width"]) @ own["whitening"] for part in x.split(5000)]
+        return torch.cat(parts) - own["shift"]
+
+
+def _scale(x: Tensor) -> Tensor:
+    return ((x - x.mean(0)).square().sum(1).mean() / 10).sqrt()
+
+
+def vectors(inputs: Tensor) -> Tensor:
+    """Vectors [N, D] as they are; images [N, C, H, W] as float32 [N, H * W], 0 to 1, the mean of their channels."""
+    return inputs if inputs.dim() == 2 else inputs.float().mean(1).flatten(1) / 255
+
+
+def gaussian(a: Tensor, b: Tensor, width: Tensor) -> Tensor:
+    """exp(-||a_i - b_j||^2 / (2 width^2)): [N, M] for [N, D] and [M, D]."""
+    return torch.exp(-torch.cdist(a, b).square() / (2 * width**2))
 
 
 class ZeroShot(Predictor):
@@ -91,7 +120,7 @@ class ZeroShot(Predictor):
 
     @classmethod
     def rebuild(cls, description: dict[str, Any], tensors: dict[str, Tensor]) -> ZeroShot:
-        lift = Lift(tensors["lift.mean"], tensors["lift.scale"], tensors.get("lift.frequencies"))
+        lift = Lift({name.removeprefix("lift."): t for name, t in tensors.items() if name.startswith("lift.")})
         weight, bias, codes = (tensors[name] for name in ("weight", "bias", "codes"))
         return cls(lift, weight, bias, codes, prior=tensors.get("prior"), **description)
 

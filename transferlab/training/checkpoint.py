@@ -1,21 +1,37 @@
-"""Modules and their optimiser as named tensors and plain numbers, and back."""
+"""What is being trained, as named tensors and plain numbers, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from transferlab.training import storage
+from transferlab.training.average import Average
+
 Scalars = dict[str, dict[str, Any]]
 
 
-def pack(modules: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], Scalars]:
-    """Tensors called module/<name> and optimiser/<parameter>/<name>; what is no tensor apart, as numbers."""
-    tensors = {f"module/{name}": tensor for name, tensor in modules.state_dict().items()}
+@dataclass(frozen=True)
+class Learning:
+    """Modules with their optimiser, and the average of their weights where there is one."""
+
+    modules: nn.ModuleDict
+    optimiser: torch.optim.Optimizer
+    average: Average | None
+
+
+def pack(learning: Learning) -> tuple[dict[str, Tensor], Scalars]:
+    """Tensors called module/<name>, optimiser/<parameter>/<name> and average/<number>; what is no tensor apart."""
+    tensors = {f"module/{name}": tensor for name, tensor in learning.modules.state_dict().items()}
+    if learning.average:
+        tensors |= {f"average/{i}": tensor for i, tensor in enumerate(learning.average.values)}
     scalars: Scalars = {}
-    for index, entry in optimiser.state_dict()["state"].items():
+    for index, entry in learning.optimiser.state_dict()["state"].items():
         for name, value in entry.items():
             if isinstance(value, Tensor):
                 tensors[f"optimiser/{index}/{name}"] = value
@@ -24,11 +40,16 @@ def pack(modules: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[dict[str
     return tensors, scalars
 
 
-def unpack(
-    tensors: Mapping[str, Tensor], scalars: Scalars, modules: nn.Module, optimiser: torch.optim.Optimizer
-) -> None:
-    """The inverse of :func:`pack`, into modules and an optimiser of the same make."""
-    modules.load_state_dict({k.removeprefix("module/"): v for k, v in tensors.items() if k.startswith("module/")})
+def unpack(tensors: Mapping[str, Tensor], scalars: Scalars, learning: Learning, path: Path) -> None:
+    """The inverse of :func:`pack`, into what is of the same make; ``path`` is named where it is not.
+
+    Raises :class:`~transferlab.errors.UserError` for a checkpoint of another architecture.
+    """
+    of_modules = {k.removeprefix("module/"): v for k, v in tensors.items() if k.startswith("module/")}
+    storage.fill(learning.modules, of_modules, path)
+    for i, value in enumerate(learning.average.values if learning.average else ()):
+        value.copy_(tensors[f"average/{i}"])
+    optimiser = learning.optimiser
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     state: dict[int, dict[str, Any]] = {int(index): dict(entry) for index, entry in scalars.items()}
     for key, value in tensors.items():

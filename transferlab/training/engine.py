@@ -13,7 +13,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from transferlab.models.convnet import ConvNet, DomainCritic, normalisation
 from transferlab.problem import Batch, Labelled, Problem
 from transferlab.runs import RunFolder
 from transferlab.training import checkpoint, storage, store
+from transferlab.training.average import Average
+from transferlab.training.checkpoint import Learning
 from transferlab.training.progress import Progress
 from transferlab.training.randomness import key
 from transferlab.training.schedules import annealed
@@ -118,7 +120,7 @@ class Run:
         classes = problem.source_classes if domain == "source" else problem.classes
         shape = max(tuple(part.shape[1:]) for part in inputs)
         with self.seeded(name):
-            return ConvNet(self.config.model, len(classes), shape, preprocess).to(self.device)
+            return ConvNet(self.config.model, len(classes), shape, preprocess, len(inputs)).to(self.device)
 
     def critic(self, net: ConvNet) -> DomainCritic:
         """A freshly initialised domain critic for the features of ``net``, on the device."""
@@ -162,35 +164,41 @@ class Run:
         train = self.config.train
         finished = self._stage_file(stage)
         if finished.exists():
-            with storage.fitting(finished):
-                both.load_state_dict(self._restore(finished)[0])
+            storage.fill(both, self._restore(finished)[0], finished)
             both.eval()
             return
         steps = train.steps if steps is None else steps
         optimiser = self._optimiser(both, options or {})
-        step = self._resume(stage, both, optimiser)
+        average = Average(both, train.average) if train.average else None
+        learning = Learning(both, optimiser, average)
+        step = self._resume(stage, learning)
         evaluate_at = {round(steps * (i + 1) / train.evaluations) for i in range(train.evaluations)}
         set_training(both)
         with closing(Progress(stage, steps, step)) as bar, self._stoppable(), self.watch.running():
             while step < steps:
                 losses = self._step(stage, step, step / steps, optimiser, loss, batches, gradients)
                 step += 1
+                if average:
+                    average.update()
                 due = predictor is not None and step in evaluate_at
                 if due or step % train.log_every == 0 or step == steps:
                     row = self._row(stage, step, losses)
                     if due:
                         assert predictor is not None
-                        row |= self._measure(predictor)
+                        with average.in_place() if average else nullcontext():
+                            row |= self._measure(predictor)
                         set_training(both)
                     self.rows.append(row)
                     bar.update(step, row, self.images / self.watch.seconds)
                 if step < steps and (self._stop or step % train.checkpoint_every == 0):
-                    self._checkpoint(stage, step, both, optimiser)
+                    self._checkpoint(stage, step, learning)
                     if self._stop:
                         raise KeyboardInterrupt
         both.eval()
         self.steps += step
-        self._checkpoint(stage, step, both, optimiser)
+        self._checkpoint(stage, step, learning)
+        if average:
+            average.swap()
         self._finish(stage, both.state_dict())
         if self._stop:  # asked for in the last step, or while it was evaluated
             raise KeyboardInterrupt
@@ -242,33 +250,60 @@ class Run:
         It must be the run's first stage. With a predictor, which is measured on this run's target on the way, it is
         trained always, and only given to the store. The counters (steps, seconds) come out the same in either case.
         """
+        both = nn.ModuleDict(modules)
+        train = {key: value for key, value in vars(self.config.train).items()
+                 if key not in ("log_every", "checkpoint_every", "evaluations")}  # fmt: skip
+
+        def work() -> dict[str, Tensor]:
+            self.train(stage, modules, loss, batches, predictor)
+            return both.state_dict()
+
+        ingredients = {**both.state_dict(), "inputs": data.inputs, "labels": data.labels}
+        self._share(stage, work, ingredients, {"train": train}, take=predictor is None)
+
+    def once_shared(
+        self,
+        stage: str,
+        compute: Callable[[], dict[str, Tensor]],
+        ingredients: Mapping[str, Tensor],
+        settings: Mapping[str, Any],
+    ) -> dict[str, Tensor]:
+        """:meth:`once`, or take from the store what another run has computed from the same ingredients and settings.
+
+        They and the seed must be all that determines the result, and it must be the run's first stage.
+        """
+        return self._share(stage, lambda: self.once(stage, compute), ingredients, settings)
+
+    def _share(
+        self,
+        stage: str,
+        work: Callable[[], dict[str, Tensor]],
+        ingredients: Mapping[str, Tensor],
+        settings: Mapping[str, Any],
+        take: bool = True,
+    ) -> dict[str, Tensor]:
+        """Do the stage's ``work``, which finds the stage finished where the store has its result."""
         finished = self._stage_file(stage)
         if self._store is None or finished.exists():
-            return self.train(stage, modules, loss, batches, predictor)
-        both = nn.ModuleDict(modules)
-        with self._store.claim(self._shared_key(stage, both, data)) as path:
+            return work()
+        settings = {
+            **settings, "stage": stage, "seed": self.config.seed, "device": self.device.type,
+            "precision": self.config.device.precision, "threads": torch.get_num_threads(),
+        }  # fmt: skip
+        with self._store.claim(content_key(ingredients, settings)) as path:
             begun = (self.folder.path / "checkpoints" / "last.safetensors").exists()
-            stored = None if begun or predictor else store.read(path)
+            stored = store.read(path) if take and not begun else None
             if stored is not None:
                 storage.write(finished, *stored)
                 log.info("%s: taken from %s", stage, path)
-            self.train(stage, modules, loss, batches, predictor)
+            tensors = work()
             if not path.exists():
                 rows = [{k: v for k, v in row.items() if k in ("stage", "step", "seconds") or k.startswith("loss/")}
                         for row in self.rows]  # fmt: skip
                 state = json.loads(self._state(stage, 0)["run"]) | {"rows": rows}
-                storage.write(path, both.state_dict(), {"run": json.dumps(state)})
+                storage.write(path, tensors, {"run": json.dumps(state)})
         self.shared_model = "trained" if stored is None else "taken"
-
-    def _shared_key(self, stage: str, modules: nn.Module, data: Labelled) -> str:
-        tensors = {**modules.state_dict(), "inputs": data.inputs, "labels": data.labels}
-        train = {key: value for key, value in vars(self.config.train).items()
-                 if key not in ("log_every", "checkpoint_every", "evaluations")}  # fmt: skip
-        settings = {
-            "stage": stage, "seed": self.config.seed, "train": train, "device": self.device.type,
-            "precision": self.config.device.precision, "threads": torch.get_num_threads(),
-        }  # fmt: skip
-        return content_key(tensors, settings)
+        return tensors
 
     def once(self, stage: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors that ``compute`` returns, computed once in the life of the run."""
@@ -312,8 +347,8 @@ class Run:
         self.watch.seconds, self.images = state["seconds"], state["images"]
         return tensors, {**state, "optimiser": json.loads(metadata.get("optimiser", "{}"))}
 
-    def _checkpoint(self, stage: str, step: int, modules: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        tensors, scalars = checkpoint.pack(modules, optimiser)
+    def _checkpoint(self, stage: str, step: int, learning: Learning) -> None:
+        tensors, scalars = checkpoint.pack(learning)
         last = self.folder.path / "checkpoints" / "last.safetensors"
         if last.exists():
             last.replace(last.with_name("previous.safetensors"))
@@ -321,7 +356,7 @@ class Run:
         self.folder.write_metrics(self.rows)
         self.folder.set_status("running", stage=stage, step=step)
 
-    def _resume(self, stage: str, modules: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+    def _resume(self, stage: str, learning: Learning) -> int:
         """Load this stage's last whole checkpoint, if there is one; the step to go on from."""
         for name in ("last", "previous"):
             path = self.folder.path / "checkpoints" / f"{name}.safetensors"
@@ -334,8 +369,7 @@ class Run:
                 log.warning("%s; trying an older one", damaged)
                 continue
             tensors, state = self._restore(path)
-            with storage.fitting(path):
-                checkpoint.unpack(tensors, state["optimiser"], modules, optimiser)
+            checkpoint.unpack(tensors, state["optimiser"], learning, path)
             log.info("%s: continuing at step %d", stage, state["step"])
             return int(state["step"])
         return 0

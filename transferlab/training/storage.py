@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
+from transferlab.config import require
 from transferlab.errors import UserError
 from transferlab.files import write_bytes
 
@@ -42,14 +42,13 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
-@contextmanager
-def fitting(path: Path) -> Iterator[None]:
-    """Raise :class:`UserError` naming ``path`` where what is in it does not fit the modules that it is loaded into."""
-    try:
-        yield
-    except (RuntimeError, ValueError, KeyError, IndexError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: of another architecture than is asked for ({reason})") from None
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Load what was read at ``path``. Raises :class:`UserError` naming a tensor of another architecture."""
+    ours = module.state_dict()
+    for name in sorted(ours.keys() | tensors.keys()):
+        here, there = (tuple(part[name].shape) if name in part else "missing" for part in (ours, tensors))
+        require(here == there, f"{path}: a checkpoint of another architecture: {name} is {there}, the net's {here}")
+    module.load_state_dict(tensors)
 
 
 def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

@@ -50,7 +50,7 @@ class Store:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                log.info("another run is training the same source model; waiting for it")
+                log.info("another run is making the same source model; waiting for it")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.path / f"{key}.safetensors"
 
@@ -62,5 +62,5 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]] | None:
     try:
         return storage.read(path)
     except UserError as damaged:
-        log.warning("%s; training again", damaged)
+        log.warning("%s; making it again", damaged)
         return None

@@ -1,15 +1,18 @@
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from tests.conftest import config, problem, run
+from transferlab import sweeps
 from transferlab.config import LABELLED, UNLABELLED
 from transferlab.errors import UserError
 from transferlab.methods.self_taught import self_taught, self_taught_clustering
 from transferlab.models import predictor as predictors
 from transferlab.problem import Labelled, Unlabelled
+from transferlab.training.store import Store
 
 
 def grey(target=LABELLED):
@@ -23,7 +26,8 @@ def grey(target=LABELLED):
 
 @pytest.mark.parametrize("options", [
     {"features": "codes"}, {"features": "raw"}, {"features": "raw_codes"}, {"features": "pca"},
-    {"dictionary": "random"}, {"dictionary": "noise"}, {"classifier": "logistic"},
+    {"features": "kmeans"}, {"dictionary": "random"}, {"dictionary": "noise"}, {"classifier": "svm"},
+    {"patch": 6}, {"patch": 6, "features": "kmeans"}, {"patch": 6, "features": "pca"},
 ])  # fmt: skip
 def test_it_learns_from_few_labels_and_is_saved(tmp_path, options):
     p = grey()
@@ -33,6 +37,95 @@ def test_it_learns_from_few_labels_and_is_saved(tmp_path, options):
     predictors.save(tmp_path / "p.safetensors", predictor, "abc")
     again, _ = predictors.load(tmp_path / "p.safetensors")
     torch.testing.assert_close(again(p.target.inputs)[1], predictor(p.target.inputs)[1])
+
+
+def shared(folder, store, options=None, p=None, seed=0):
+    """Which of trained and taken the run's dictionary is, and the predictor."""
+    engine = run(folder, dataclasses.replace(config("self_taught"), seed=seed))
+    engine._store = store
+    settings = self_taught.Config(**{"atoms": 12, "iterations": 2, "strengths": [1.0], **(options or {})})
+    predictor = self_taught.fit(settings, dataclasses.replace(p or grey(), seed=seed), engine)
+    return engine.shared_model, predictor
+
+
+def test_runs_on_other_labels_share_the_dictionary(tmp_path):
+    store, p = Store(tmp_path / "store"), grey()
+    first, one = shared(tmp_path / "a", store)
+    fewer = dataclasses.replace(p, target=Labelled(p.target.inputs[:40], p.target.labels[:40]))
+    second, two = shared(tmp_path / "b", store, {"features": "raw_codes"}, fewer)
+    assert (first, second) == ("trained", "taken")
+    assert torch.equal(one.encoder.dictionary, two.encoder.dictionary)
+    alone, three = shared(tmp_path / "c", None)
+    assert alone is None and torch.equal(one.head.weight, three.head.weight)
+
+
+def test_what_determines_a_dictionary_makes_another(tmp_path):
+    store = Store(tmp_path / "store")
+    changes = [
+        {}, {"atoms": 11}, {"beta": 0.2}, {"iterations": 3}, {"samples": 50}, {"dictionary": "noise"},
+        {"dictionary": "random"}, {"features": "pca"}, {"features": "kmeans"}, {"patch": 6},
+    ]  # fmt: skip
+    origins = [shared(tmp_path / str(i), store, change)[0] for i, change in enumerate(changes)]
+    assert origins == ["trained"] * len(changes)
+    assert shared(tmp_path / "seed", store, seed=1)[0] == "trained"
+    assert shared(tmp_path / "again", store, {"atoms": 11, "classifier": "svm"})[0] == "taken"
+
+
+def test_patches_are_cut_from_everywhere_in_the_source():
+    images = torch.arange(4 * 9, dtype=torch.uint8).view(4, 1, 3, 3) * 5
+    config = self_taught.Config(patch=2, samples=2000)
+    torch.manual_seed(0)
+    found = {tuple(row) for row in self_taught.some(images, config).mul(255).round().int().tolist()}
+    # A patch is known by its differences alone, which are the same at all places: 4, -6 pixels and so on, times 5.
+    assert found == {(-10, -5, 5, 10)}
+    squares = self_taught.some((images.int() ** 2 // 150).byte(), config).mul(255 * 4).round().int()
+    assert len({tuple(row) for row in squares.tolist()}) == 16
+
+
+def test_the_accuracy_in_cross_validation_is_scikit_learns(tmp_path):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+
+    torch.manual_seed(0)
+    labels = torch.arange(60) % 3
+    x = torch.eye(3)[labels] + 0.8 * torch.randn(60, 3) + 5
+    found = self_taught.few_label_classifier(x, labels, "logistic", [1.0], seed=4)
+    scaled = (x - x.mean(0)) / (x - x.mean(0)).square().sum(1).mean().sqrt()
+    folds = StratifiedKFold(5, shuffle=True, random_state=4)
+    expected = cross_val_score(LogisticRegression(max_iter=1000), scaled.numpy(), labels.numpy(), cv=folds).mean()
+    assert float(found["validation"]) == pytest.approx(expected) and 0.5 < expected < 1
+    theirs = LogisticRegression(max_iter=1000).fit(scaled.numpy(), labels.numpy()).decision_function(scaled.numpy())
+    np.testing.assert_allclose(x @ found["weight"].T + found["bias"], theirs, atol=1e-3)
+
+
+@pytest.mark.parametrize(("options", "line"), [
+    ({"patch": 40}, "method.patch=40: images have only 28 pixels"),
+    ({"patch": 20, "stride": 8}, "method.pool=3: there are only 2 by 2 patches"),
+    ({"atoms": 61, "features": "kmeans"}, "method.atoms=61: there are only 60 samples"),
+])  # fmt: skip
+def test_patches_that_do_not_fit_are_one_clear_line(tmp_path, options, line):
+    with pytest.raises(UserError, match=line):
+        self_taught.fit(self_taught.Config(**options), grey(), run(tmp_path, config("self_taught")))
+
+
+def test_inputs_that_do_not_fit_each_other_are_one_clear_line(tmp_path):
+    coloured = problem(UNLABELLED, LABELLED)
+    for patch, line in (
+        (None, "784 values, target inputs 2352"),
+        (6, "source images have 1 channels, target images 3"),
+    ):
+        with pytest.raises(UserError, match=line):
+            self_taught.fit(self_taught.Config(patch=patch), coloured, run(tmp_path, config("self_taught")))
+    vectors = dataclasses.replace(grey(), source=Unlabelled(torch.rand(9, 784)))
+    with pytest.raises(UserError, match="is for images, these are vectors"):
+        self_taught.fit(self_taught.Config(patch=6), vectors, run(tmp_path, config("self_taught")))
+
+
+def test_a_black_source_is_one_clear_line(tmp_path):
+    p = grey()
+    p.source.inputs.zero_()
+    with pytest.raises(UserError, match="allowed is 1 to 0, the number of samples that are not all zero"):
+        self_taught.fit(self_taught.Config(atoms=5), p, run(tmp_path, config("self_taught")))
 
 
 def test_principal_components_are_scikit_learns():
@@ -89,3 +182,10 @@ def test_an_all_black_image_is_one_clear_line(tmp_path):
     p.target.inputs[7] = 0
     with pytest.raises(UserError, match="all zero"):
         self_taught_clustering.fit(self_taught_clustering.Config(), p, run(tmp_path, config("self_taught_clustering")))
+
+
+def test_a_sweep_without_source_accuracy_ends_with_its_table():
+    job = SimpleNamespace(overrides=["method=self_taught_clustering"], config=config("self_taught_clustering"))
+    record = {"status": "finished", "target_accuracy": 0.5, "edition": "sample"}
+    (row,) = sweeps.grouped([job, job], [record, record])
+    assert row["target"] == "0.5000 ± 0.0000" and row["n"] == "2/2"

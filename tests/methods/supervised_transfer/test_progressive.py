@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from tests.conftest import config, problem, run
 from transferlab.config import LABELLED, ModelConfig
@@ -36,6 +37,45 @@ def test_the_second_column_is_the_papers_formula(adapter):
         h2 = relu(h2) if depth == 1 else h2
     torch.testing.assert_close(net(x)[1], h2)
     assert not list(one.laterals)
+
+
+def test_laterals_of_maps_are_convolutions_after_a_one_by_one(tmp_path):
+    """Three columns of the convolutional net, the third's second layer by hand; then pooling and ReLU as its own."""
+    settings = config()
+    p, engine = problem(LABELLED, LABELLED), run(tmp_path, settings)
+    nets = [engine.net(p, "target", name=str(place)) for place in range(3)]
+    net = Progressive(nets, alpha=0.1).eval()
+    for place, alpha in enumerate(net.columns[2].laterals[0].alpha):
+        alpha.data.fill_(0.3 + place)
+    lateral = net.columns[2].laterals[0]
+    with torch.no_grad():
+        h = [F.relu(F.max_pool2d(c.net.extractor[0](c.net.preprocess(p.target.inputs[:4])), 2)) for c in net.columns]
+        scaled = torch.cat([0.3 * h[0], 1.3 * h[1]], 1)
+        side = F.conv2d(F.relu(torch.einsum("oi,bihw->bohw", lateral.V.weight[:, :, 0, 0], scaled)
+                               + lateral.V.bias[:, None, None]), lateral.U.weight)  # fmt: skip
+        expected = F.relu(F.max_pool2d(nets[2].extractor[3](h[2]) + side, 2)).flatten(1)
+        torch.testing.assert_close(net.traces(p.target.inputs[:4])[2][2], expected)
+
+
+def test_fisher_sensitivity_is_that_of_each_sample_alone(tmp_path):
+    """Against one backward pass for each sample, with activations scaled to unit variance beforehand."""
+    p, engine = problem(LABELLED, LABELLED), run(tmp_path, config())
+    net = Progressive([engine.net(p, "source"), engine.net(p, "target", name="t")]).eval()
+    report = progressive.average_fisher_sensitivity(net, p, engine)
+    with engine.seeded("sensitivity"):
+        rows = torch.randperm(60)
+        drawn = torch.distributions.Categorical(logits=net.logits(p.target.inputs[rows]).detach()).sample()
+    everything = net.traces(p.target.inputs[rows])
+    layer = 1  # the maps below the second convolution
+    spread = [trace[layer].detach().std(0) for trace in everything]
+    fisher = torch.zeros(2)
+    for place, row in enumerate(rows):
+        traces = net.traces(p.target.inputs[row][None])
+        loss = F.cross_entropy(traces[-1][-1], drawn[place][None])
+        grads = torch.autograd.grad(loss, [trace[layer] for trace in traces])
+        fisher += torch.stack([(g[0] * s).sum((1, 2)).square().sum() for g, s in zip(grads, spread, strict=True)])
+    names = [f"afs_layer1_column{column}" for column in (1, 2)]
+    torch.testing.assert_close(torch.tensor([report[n] for n in names]), fisher / fisher.sum(), rtol=1e-3, atol=1e-6)
 
 
 def test_the_sources_outputs_do_not_change_by_a_bit(tmp_path):

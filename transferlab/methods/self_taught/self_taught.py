@@ -1,11 +1,12 @@
 """Self-taught learning: features from unlabelled data of any kind, a classifier from a few labels.
 
 Raina, Battle, Lee, Packer, Ng, ICML 2007. (1) Sparse coding of the unlabelled source: min over b, a of
-sum_i ||x_i - sum_j a_ij b_j||^2 + beta ||a_i||_1 with ||b_j|| <= 1. (2) Codes of the labelled target with b as it is.
-(3) A linear classifier on them, its regularisation by cross-validation on the few labels.
+sum_i ||x_i - sum_j a_ij b_j||^2 + beta ||a_i||_1 with ||b_j|| <= 1. (2) Codes of the labelled target with b as it is;
+of an image's patches, they are pooled over a grid. (3) A linear classifier on them, its regularisation by
+cross-validation on the few labels.
 
-Its rows of comparison are settings: raw values, principal components of the source, values and codes together, and
-dictionaries that are random or learned from noise.
+Its rows of comparison are settings: raw values, principal components or k-means clusters of the source, values and
+codes together, and dictionaries that are random or learned from noise.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from transferlab.config import LABELLED, UNLABELLED, Sees, require
 from transferlab.methods.heads import linear
-from transferlab.models.coded import Coded, centred, featurise, flat
+from transferlab.models.coded import Coded, Encoder, flat, patches, without_mean
 from transferlab.numerics.sparse_coding import learn
 from transferlab.problem import Labelled, Problem
 from transferlab.training.engine import Run
@@ -32,69 +33,116 @@ sees = Sees(source=UNLABELLED, target=LABELLED, classes="any", net=False)
 class Config:
     """Options of self_taught."""
 
-    features: Literal["codes", "raw", "raw_codes", "pca"] = "codes"
-    """codes: sparse codes; raw: values as they are; raw_codes: both; pca: as many principal components as atoms."""
+    features: Literal["codes", "raw", "raw_codes", "pca", "kmeans"] = "codes"
+    """codes: sparse codes; raw: values as they are; raw_codes: both; pca, kmeans: as many components or clusters."""
     dictionary: Literal["source", "random", "noise"] = "source"
-    """source: learned from it; random directions or a dictionary learned from noise are the controls."""
+    """source: learned from it; random directions or a dictionary learned from noise are the controls of codes."""
     atoms: int = 256
     """Number of bases; may exceed the number of values."""
-    beta: float = 0.3
+    beta: float = 0.1
     """Sparsity, for inputs of mean square length 1."""
+    patch: int | None = None
+    """Height and width of the patches that images are described by, in pixels; null: by the whole input."""
+    stride: int = 4
+    """Pixels from one patch to the next."""
+    pool: int = 3
+    """Patches' codes are pooled over so many by so many cells of the image."""
     samples: int = 5000
-    """Source samples that the dictionary is learned from, at most."""
+    """Source samples, or patches of them, that the dictionary is learned from, at most."""
     iterations: int = 15
     """Passes over them."""
-    classifier: Literal["svm", "logistic"] = "svm"
-    """Linear SVM or logistic regression."""
+    classifier: Literal["logistic", "svm"] = "logistic"
+    """Logistic regression, or the linear SVM of the paper, which takes some ten times as long."""
     strengths: list[float] | None = None
-    """Values of C to choose from by cross-validation on the labelled samples; null: 0.001 to 100 in powers of ten."""
+    """Values of C to choose from by cross-validation on the labelled samples; null: 0.1 to 1000 in powers of ten."""
 
     def __post_init__(self) -> None:
-        for name in ("atoms", "samples", "iterations"):
+        for name in ("atoms", "stride", "pool", "samples", "iterations"):
             require(getattr(self, name) >= 1, f"method.{name}={getattr(self, name)}: must be at least 1")
+        require(self.patch is None or self.patch >= 2, f"method.patch={self.patch}: must be at least 2 pixels, or null")
         require(self.beta > 0, f"method.beta={self.beta}: must be greater than 0")
 
 
 def fit(config: Config, problem: Problem, run: Run) -> Coded:
     assert problem.source is not None and isinstance(problem.target, Labelled)
-    rows = _some(len(problem.source.inputs), config.samples, run)
-    unlabelled = flat(problem.source.inputs[rows])
-    require(
-        flat(problem.target.inputs[:1]).shape[1] == unlabelled.shape[1],
-        f"self_taught: source inputs have {unlabelled.shape[1]} values, target inputs "
-        f"{flat(problem.target.inputs[:1]).shape[1]}: must be the same",
-    )
+    target = problem.target
+    check(problem.source.inputs, target.inputs, config)
+    with run.seeded("source samples"):
+        unlabelled = some(problem.source.inputs, config)
     mean = unlabelled.mean(0)
     scale = (unlabelled - mean).square().sum(1).mean().sqrt().clamp_min(1e-9)
-
-    def make_dictionary() -> dict[str, Tensor]:
-        x = (unlabelled - mean) / scale
-        if config.features == "pca":
-            return {"dictionary": torch.pca_lowrank(x, min(config.atoms, *x.shape), center=False)[2].T}
-        if config.dictionary == "random":
-            atoms = torch.randn(config.atoms, x.shape[1]).to(x)
-            return {"dictionary": atoms / atoms.norm(dim=1, keepdim=True)}
-        if config.dictionary == "noise":
-            x = (torch.randn(x.shape) / x.shape[1] ** 0.5).to(x)
-        dictionary, objective = learn(x, config.atoms, config.beta, config.iterations, problem.seed)
-        return {"dictionary": dictionary, "objective": torch.tensor(objective)}
-
-    made = run.once("dictionary", make_dictionary)
+    x = (unlabelled - mean) / scale
+    kind = config.features if config.features in ("raw", "pca", "kmeans") else config.dictionary
+    settings = {"kind": kind, "atoms": config.atoms, "beta": config.beta, "iterations": config.iterations}
+    made = {"dictionary": x[:0]}
+    if kind != "raw":
+        made = run.once_shared("dictionary", lambda: dictionary(kind, x, config, problem.seed), {"x": x}, settings)
     if "objective" in made:
         run.report({"objective_first": float(made["objective"][0]), "objective_last": float(made["objective"][-1])})
-    dictionary, target = made["dictionary"], problem.target
+
+    encoder = Encoder(
+        mean, scale, made["dictionary"], config.beta, config.features, config.patch, config.stride, config.pool
+    )
 
     def train_head() -> dict[str, Tensor]:
-        features = featurise(centred(target.inputs, mean, scale), dictionary, config.beta, config.features)
+        features = encoder(target.inputs)
         return few_label_classifier(features, target.labels, config.classifier, config.strengths, problem.seed)
 
-    return Coded(mean, scale, dictionary, config.beta, config.features, linear(run.once("head", train_head)))
+    head = run.once("head", train_head)
+    if "validation" in head:
+        run.report({"cross_validation_accuracy": float(head["validation"])})
+    return Coded(encoder, linear(head))
 
 
-def _some(count: int, wanted: int, run: Run) -> Tensor:
-    """At random, because data may be sorted by class."""
-    with run.seeded("source samples"):
-        return torch.randperm(count)[:wanted].to(run.device)
+def check(source: Tensor, target: Tensor, config: Config) -> None:
+    """Refuse inputs that do not fit each other or the patches."""
+    if config.patch is None:
+        counts = [int(inputs[:1].numel()) for inputs in (source, target)]
+        message = f"self_taught: source inputs have {counts[0]} values, target inputs {counts[1]}: must be the same"
+        require(counts[0] == counts[1], f"{message}, or method.patch=<pixels> for images")
+        return
+    require(source.ndim == target.ndim == 4, f"method.patch={config.patch}: is for images, these are vectors")
+    channels = [inputs.shape[1] for inputs in (source, target)]
+    message = f"method.patch={config.patch}: source images have {channels[0]} channels, target images {channels[1]}"
+    require(channels[0] == channels[1], f"{message}: must be the same")
+    room = min(source.shape[2:] + target.shape[2:]) - config.patch
+    require(room >= 0, f"method.patch={config.patch}: images have only {room + config.patch} pixels")
+    places = min((side - config.patch) // config.stride + 1 for side in target.shape[2:])
+    message = f"method.pool={config.pool}: there are only {places} by {places} patches"
+    require(places >= config.pool, f"{message}; take a smaller pool, stride or patch")
+
+
+def some(inputs: Tensor, config: Config) -> Tensor:
+    """At most ``samples`` inputs, or patches at random places: float32 [n, D]; data may be sorted by class."""
+    if config.patch is None:
+        return flat(inputs[torch.randperm(len(inputs))[: config.samples].to(inputs.device)])
+    grid = patches(inputs, config.patch, 1)
+    places = [torch.randint(count, (config.samples,)).to(inputs.device) for count in grid.shape[:3]]
+    return without_mean(grid[tuple(places)].flatten(1))
+
+
+def dictionary(kind: str, x: Tensor, config: Config, seed: int) -> dict[str, Tensor]:
+    """Rows float32 [K, D] for centred samples [n, D], and the objective after each pass where there is one."""
+    if kind == "pca":
+        return {"dictionary": torch.pca_lowrank(x, min(config.atoms, *x.shape), center=False)[2].T}
+    if kind == "kmeans":
+        return {"dictionary": centres(x, config.atoms, seed)}
+    if kind == "random":
+        atoms = torch.randn(config.atoms, x.shape[1]).to(x)
+        return {"dictionary": atoms / atoms.norm(dim=1, keepdim=True)}
+    if kind == "noise":
+        x = (torch.randn(x.shape) / x.shape[1] ** 0.5).to(x)
+    atoms, objective = learn(x, config.atoms, config.beta, config.iterations, seed)
+    return {"dictionary": atoms, "objective": torch.tensor(objective)}
+
+
+def centres(x: Tensor, clusters: int, seed: int) -> Tensor:
+    """Of k-means, float32 [clusters, D]."""
+    from sklearn.cluster import KMeans
+
+    require(clusters <= len(x), f"method.atoms={clusters}: there are only {len(x)} samples")
+    found = KMeans(clusters, n_init=1, random_state=seed).fit(x.cpu().numpy())
+    return torch.from_numpy(found.cluster_centers_).float().to(x.device)
 
 
 def few_label_classifier(
@@ -102,27 +150,33 @@ def few_label_classifier(
 ) -> dict[str, Tensor]:
     """A linear classifier of float32 [N, D], int64 [N]: weight [C, D], bias [C], with C by stratified cross-validation.
 
-    Features are divided by their root mean square. With one sample of a class there is nothing to validate on: C = 1.
+    Features are centred and brought to a mean square length of 1, so that C means the same for all. ``validation`` is
+    the accuracy in cross-validation at
+    the best C; with one sample of a class there is none, and C = 1.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
     from sklearn.svm import LinearSVC
 
-    scale = float(features.square().mean().sqrt()) or 1.0
-    x, y = (features / scale).cpu().numpy(), labels.cpu().numpy()
+    mean = features.mean(0)
+    scale = float((features - mean).square().sum(1).mean().sqrt()) or 1.0
+    x, y = ((features - mean) / scale).cpu().numpy(), labels.cpu().numpy()
+    validation = {}
     model = LinearSVC() if kind == "svm" else LogisticRegression(max_iter=1000)
     folds = min(5, int(np.bincount(y)[np.unique(y)].min()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # at large C; cross-validation decides whether it is good
         if folds > 1:
-            grid = {"C": strengths or [10.0**power for power in range(-3, 3)]}
+            grid = {"C": strengths or [10.0**power for power in range(-1, 4)]}
             search = GridSearchCV(model, grid, cv=StratifiedKFold(folds, shuffle=True, random_state=seed))
             model = search.fit(x, y).best_estimator_
+            validation = {"validation": torch.tensor(search.best_score_)}
         else:
             model.fit(x, y)
-    weight, bias = model.coef_ / scale, model.intercept_
+    weight = model.coef_ / scale
+    bias = model.intercept_ - weight @ mean.cpu().numpy()
     if len(model.classes_) == 2:  # one hyperplane for two classes
         weight, bias = np.concatenate([-weight, weight]), np.concatenate([-bias, bias])
     to = {"dtype": torch.float32, "device": features.device}
-    return {"weight": torch.tensor(weight, **to), "bias": torch.tensor(bias, **to)}  # type: ignore[arg-type]
+    return {"weight": torch.tensor(weight, **to), "bias": torch.tensor(bias, **to), **validation}  # type: ignore[arg-type]

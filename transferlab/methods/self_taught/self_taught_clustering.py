@@ -42,23 +42,27 @@ class Config:
     restarts: int = 10
     """Random starts."""
     samples: int = 1000
-    """Samples of each domain, at most."""
+    """Samples of the target, at most."""
+    source_samples: int = 1000
+    """Samples of the source, at most."""
 
     def __post_init__(self) -> None:
         for name in ("clusters", "source_clusters"):
             value = getattr(self, name)
             require(value is None or value >= 2, f"method.{name}={value}: must be at least 2")
-        for name in ("feature_clusters", "restarts", "samples"):
+        for name in ("feature_clusters", "restarts", "samples", "source_samples"):
             require(getattr(self, name) >= 1, f"method.{name}={getattr(self, name)}: must be at least 1")
         require(self.weight >= 0, f"method.weight={self.weight}: must not be negative")
 
 
 def fit(config: Config, problem: Problem, run: Run) -> Clusters:
     assert problem.source is not None and problem.target is not None
+    source_inputs, target_inputs = problem.source.inputs, problem.target.inputs
     clusters = config.clusters or len(problem.classes)
 
     def compute() -> dict[str, Tensor]:
-        source, target = (flat(_some(view.inputs, config.samples)) for view in problem.seen())
+        source = flat(_some(source_inputs, config.source_samples))
+        target = flat(_some(target_inputs, config.samples))
         if config.mode == "kmeans":
             return kmeans(target, clusters, config.restarts, problem.seed)
         table = torch.cat([target, source]) if config.mode == "combined" else target

@@ -14,6 +14,7 @@ import copy
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -39,6 +40,8 @@ class Config:
     """LwF: weight of the old head's distillation loss, lambda_o."""
     temperature: float = 2.0
     """LwF: softening of the old head's answers."""
+    warmup: int = 100
+    """Steps in which a new head learns alone, before the rest may move, as LwF does it; 0: none."""
     alpha: float = 0.1
     """L2-SP: pull towards the source model's weights."""
     beta: float = 0.01
@@ -49,7 +52,7 @@ class Config:
     def __post_init__(self) -> None:
         require(0 <= self.rho <= 1, f"method.rho={self.rho}: allowed is 0 to 1")
         require(self.temperature > 0, f"method.temperature={self.temperature}: must be greater than 0")
-        for name in ("old_weight", "alpha", "beta"):
+        for name in ("warmup", "old_weight", "alpha", "beta"):
             require(getattr(self, name) >= 0, f"method.{name}={getattr(self, name)}: must not be negative")
         require(self.steps is None or self.steps >= 1, f"method.steps={self.steps}: must be at least 1")
 
@@ -79,7 +82,14 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
                 losses["head"] = config.beta / 2 * (net.head.weight.square().sum() + net.head.bias.square().sum())
         return losses
 
+    def head_alone(batch, progress):
+        with torch.no_grad():  # so that no gradient waits in the trunk for the next stage
+            hidden = net.hidden(net.features(batch.target.inputs))
+        return {"label": F.cross_entropy(net.head(hidden).float(), batch.target.labels)}
+
     draw = problem.batches(target=batch_size(problem, run))
+    if config.warmup and not same:
+        run.train("warm-up", {"head": net.head}, head_alone, draw, steps=config.warmup)
     run.train("target", {"net": net, "old_head": old_head}, loss, draw, predictor, steps=config.steps)
     return predictor
 

@@ -38,7 +38,7 @@ def learn(
         return ZeroShot(task.lift, weight, bias, task.signatures, len(task.seen), "dot", penalty=penalty)
 
     setting = choose(task, {"margin": margins}, problem.seed, train)
-    run.report({"margin": setting["margin"]})
+    run.report(setting)
     return train(task, setting)
 
 

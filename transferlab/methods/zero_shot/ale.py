@@ -28,12 +28,12 @@ sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False)
 class Config:
     """Options of ale."""
 
-    margin: list[float] = field(default_factory=lambda: [1.0])
+    margin: list[float] = field(default_factory=lambda: [0.1, 1.0])
     """Margins to choose from (the paper's is 1)."""
-    kernel: Literal["linear", "rbf"] = "linear"
-    """linear; rbf: a Gaussian kernel through random Fourier features."""
-    signatures: Literal["unit", "standard", "raw"] = "unit"
-    """unit: rows of length 1; standard: columns standardised over the seen classes; raw: as they are."""
+    kernel: Literal["linear", "rbf"] = "rbf"
+    """linear; rbf: a Gaussian kernel through 1,000 of the inputs (Nystrom)."""
+    signatures: Literal["centred", "unit", "standard", "raw"] = "centred"
+    """All of length 1: less the seen classes' mean; as they are; standardised. raw: not even that."""
     penalty: float = 0.0
     """Taken from the scores of seen classes where all compete (calibrated stacking)."""
 

@@ -1,0 +1,41 @@
+"""Pictures of the runs in one folder."""
+
+import pytest
+
+from tests.conftest import command
+from transferlab.cli import execute
+from transferlab.config import from_plain
+from transferlab.runs import RunFolder
+from transferlab.sweeps import draw, finished
+
+
+def tiny(source="mnist", per_class=1, **options):
+    return from_plain({
+        "method": {"name": "finetune", **options}, "figures": False,
+        "source": {"name": source}, "target": {"name": "usps", "classes": ["0", "1"], "per_class": per_class},
+        "train": {"steps": 2, "batch_size": 8, "evaluations": 1},
+        "data": {"edition": "sample", "validation": 50}, "device": {"name": "cpu", "threads": 1},
+    })  # fmt: skip
+
+
+def test_runs_of_one_folder_together(tmp_path, no_data):
+    configs = [tiny(), tiny(per_class=3), tiny(initial="scratch"), tiny(source="usps")]
+    for place, config in enumerate(configs):
+        execute(config, RunFolder(tmp_path / str(place)), parallel=True)
+    records = finished(tmp_path)
+    assert [r["row"] for r in records] == [f"finetune initial={i}" for i in ("source", "source", "scratch", "source")]
+    assert [r["per_class"] for r in records] == [1, 3, 1, 1]
+    assert [r["source"] for r in records] == ["mnist", "mnist", "mnist", "usps classes=null"]
+    assert {r["target"] for r in records} == {"usps classes=0,1"} and all(
+        r["target_train_accuracy"] >= 0 for r in records
+    )
+    assert [path.name for path in draw(tmp_path)] == ["few_shot.png", "transfer.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in draw(tmp_path))
+
+
+@pytest.mark.parametrize(("words", "expected"), [
+    (["."], ".: no finished runs in it; name a sweep's folder"), ([], "compare: takes one folder of runs"),
+])  # fmt: skip
+def test_nothing_to_compare_is_one_clear_line(tmp_path, words, expected):
+    done = command("compare", *words, cwd=tmp_path)
+    assert done.returncode == 2 and expected in done.stderr and done.stderr.count("\n") == 1

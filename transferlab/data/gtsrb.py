@@ -1,0 +1,170 @@
+"""GTSRB: 39,209 + 12,630 photographs of German traffic signs in 43 classes."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from transferlab.config import require
+from transferlab.data import _arrays
+from transferlab.data._files import Found, Settings, by_hand, provenance
+from transferlab.data._selection import Selection
+from transferlab.data.dataset import Dataset
+from transferlab.errors import UserError
+
+CLASSES = (
+    "speed_limit_20", "speed_limit_30", "speed_limit_50", "speed_limit_60", "speed_limit_70", "speed_limit_80",
+    "end_of_speed_limit_80", "speed_limit_100", "speed_limit_120", "no_overtaking", "no_overtaking_by_trucks",
+    "priority_at_next_crossing", "priority_road", "yield", "stop", "no_vehicles", "no_trucks", "no_entry", "danger",
+    "curve_left", "curve_right", "double_curve", "bumpy_road", "slippery_road", "road_narrows", "road_works",
+    "traffic_lights", "pedestrians", "children", "bicycles", "ice", "wild_animals", "end_of_all_limits",
+    "turn_right_ahead", "turn_left_ahead", "ahead_only", "ahead_or_right", "ahead_or_left", "keep_right", "keep_left",
+    "roundabout", "end_of_no_overtaking", "end_of_no_overtaking_by_trucks",
+)  # fmt: skip
+"""In the order of the official numbers, 0 to 42."""
+COUNT = 39_209 + 12_630
+FOLDERS = ("gtsrb", "GTSRB", "gtsrb/GTSRB")
+CHOICES = [("Final_Training/Images", "Final_Test/Images"), ("Training", "Final_Test/Images"), ("train.npz", "test.npz")]
+
+
+@dataclass
+class Config(Selection):
+    """German Traffic Sign Recognition Benchmark (Stallkamp et al., Neural Networks 32, 2012); for research."""
+
+    crop: Literal["whole", "roi"] = "whole"
+    """whole: with the border of about a tenth around the sign; roi: the sign's annotated box alone."""
+    size: int = 40
+    """Height and width that images are brought to, in pixels; their shape is not kept, as in most papers."""
+
+    def __post_init__(self) -> None:
+        require(8 <= self.size <= 256, f"gtsrb.size={self.size}: allowed is 8 to 256 pixels")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a table says of an image: its box is x1, y1, x2, y2 in pixels; track is -1 where it is not told."""
+
+    path: Path
+    box: tuple[int, int, int, int]
+    label: int
+    track: int
+
+
+def find(options: Config, settings: Settings) -> Found:
+    """The official folders with their tables, or train.npz and test.npz as :func:`_arrays_of` describes them.
+
+    A track is some 30 frames of one sign, and a group of its own.
+    """
+    origin = "images, and GT-final_test.csv beside them; from https://benchmark.ini.rub.de"
+    paths = by_hand("gtsrb", FOLDERS, CHOICES, settings, origin)
+    packed = paths[0].suffix == ".npz"
+    places = dict(zip(("train", "test"), paths, strict=True))
+    tables = {split: [path] if packed else _tables(path, split) for split, path in places.items()}
+    count = sum(_count(path) for paths in tables.values() for path in paths)
+    edition = "full" if count == COUNT and not packed else f"subset-{count}"
+
+    def load(split: str) -> Dataset:
+        if packed:
+            images, labels, tracks = _arrays_of(places[split], split, options)
+        else:
+            images, labels, tracks = _files_of(places[split], tables[split], options)
+        record = provenance("gtsrb", edition, split, len(images), tables[split], crop=options.crop, size=options.size)
+        groups = np.unique(labels * 100_000 + tracks, return_inverse=True)[1] if split == "train" else None
+        return Dataset(images, labels, CLASSES, record, groups=groups)
+
+    return Found("gtsrb", edition, CLASSES, (3, options.size, options.size), load)
+
+
+def _arrays_of(path: Path, split: str, options: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """uint8 [N, 3, size, size], int64 [N] labels and tracks.
+
+    The file has images uint8 [N, H, W, 3], all resized to one size, labels [N], track [N] for training, and
+    original_size [N, 2], width and height, to which roi [N, 4] refers.
+    """
+    arrays = _arrays.read(path, ["images", "labels", "original_size", "roi", *(["track"] if split == "train" else [])])
+    images, labels = arrays["images"], arrays["labels"].astype(np.int64)
+    fits = images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] == 3 and len(images) > 0
+    require(fits, f"{path}: images are {images.dtype} {images.shape} instead of uint8 (N, H, W, 3)")
+    for key in arrays.keys() - {"images"}:
+        require(len(arrays[key]) == len(images), f"{path}: {key} has {len(arrays[key])} rows, images {len(images)}")
+    _check_labels(path, labels)
+    height, width = images.shape[1:3]
+    scale = np.array([width, height, width, height]) / np.tile(arrays["original_size"], 2)
+    boxes = arrays["roi"] * scale if options.crop == "roi" else np.tile([0, 0, width, height], (len(images), 1))
+    small = [_fit(image, box, options.size, path) for image, box in zip(images, boxes.tolist(), strict=True)]
+    tracks = arrays.get("track", np.zeros(len(images))).astype(np.int64)
+    return np.stack(small), labels, tracks
+
+
+def _files_of(folder: Path, tables: list[Path], options: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As :func:`_arrays_of`, from the official files."""
+    from PIL import Image
+
+    rows = [row for table in tables for row in _rows(table, folder)]
+    images = []
+    for row in rows:
+        try:
+            with Image.open(row.path) as file:
+                image = np.asarray(file.convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise UserError(f"{row.path}: not a readable image ({error})") from None
+        box = row.box if options.crop == "roi" else (0, 0, image.shape[1], image.shape[0])
+        images.append(_fit(image, box, options.size, row.path))
+    labels, tracks = np.array([[row.label, row.track] for row in rows], np.int64).T
+    _check_labels(tables[0], labels)
+    return np.stack(images), labels, tracks
+
+
+def _fit(image: np.ndarray, box: tuple[float, float, float, float], size: int, where: Path) -> np.ndarray:
+    """uint8 [3, size, size] of what is in ``box`` of uint8 [H, W, 3]."""
+    from PIL import Image
+
+    try:
+        small = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=box)
+    except ValueError as error:
+        raise UserError(f"{where}: a sign's box {box} does not fit the image ({error})") from None
+    return np.asarray(small).transpose(2, 0, 1)
+
+
+def _check_labels(path: Path, labels: np.ndarray) -> None:
+    low, high = labels.min(), labels.max()
+    require(low >= 0 and high < len(CLASSES), f"{path}: labels {low} to {high}, allowed are 0 to 42")
+
+
+def _tables(folder: Path, split: str) -> list[Path]:
+    if split == "train":
+        tables = sorted(folder.glob("[0-9]*/GT-*.csv"))
+        require(len(tables) == len(CLASSES), f"{folder}: has {len(tables)} of 43 tables 000xx/GT-000xx.csv")
+        return tables
+    # The official archive has the test labels apart from the images.
+    places = [folder.joinpath(*[".."] * up, "GT-final_test.csv").resolve() for up in range(4)]
+    found = [path for path in places if path.is_file()][:1]
+    require(bool(found), f"{folder}: lacks GT-final_test.csv, the table with the labels")
+    return found
+
+
+def _count(path: Path) -> int:
+    """Images in a table or an .npz file."""
+    if path.suffix == ".npz":
+        return len(_arrays.read(path, ["labels"])["labels"])
+    return path.read_bytes().strip().count(b"\n")
+
+
+def _rows(table: Path, folder: Path) -> Iterator[Row]:
+    """The rows of a table Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId, of images called track_frame."""
+    here = table.parent if table.parent.parent == folder else folder
+    try:
+        with table.open(newline="") as file:
+            for row in csv.DictReader(file, delimiter=";"):
+                x1, y1, x2, y2 = (int(row[f"Roi.{key}"]) for key in ("X1", "Y1", "X2", "Y2"))
+                name = row["Filename"]
+                track = int(name.partition("_")[0]) if "_" in name else -1
+                yield Row(here / name, (x1, y1, x2, y2), int(row["ClassId"]), track)
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{table}: not a table Filename;Width;Height;Roi.X1;…;ClassId ({reason})") from None
