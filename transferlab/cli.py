@@ -222,7 +222,8 @@ def _report(folder: RunFolder, results: dict[str, Any]) -> None:
         if key in results:
             value = results[key]
             print(f"  {key.replace('_', ' '):24} {value:.4f}" if isinstance(value, float) else f"  {key:24} {value}")
-    print(f"  {'figures':24} {folder.path / 'figures' / 'features.png'}")
+    if (picture := folder.path / "figures" / "features.png").exists():
+        print(f"  {'figures':24} {picture}")
     print(f"  {'folder':24} {folder.path}")
 
 
