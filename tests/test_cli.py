@@ -98,7 +98,8 @@ def test_a_users_own_broken_choice_is_one_line(tmp_path, no_data):
     for content, message in (
         (b"steps: [", "while parsing a flow node"), (b"\xff\xfe", "train=mine: .*decode"),
         (b"steps: x", "train.steps=x: a whole number is needed"), (b"3", "train=mine: Invalid loaded object type"),
-        (b"step: 1", "train.step: no such key"), (b"{}", "train.lr: train='s file lacks it; let it begin with defaults"),
+        (b"step: 1", "train.step: no such key"),
+        (b"{}", "train.lr: train='s file lacks it; let it begin with defaults"),
     ):  # fmt: skip
         (tmp_path / "my" / "train" / "mine.yaml").write_bytes(content)
         words = ["--config-dir", str(tmp_path / "my"), "train=mine", *["train.lr=1"] * (content == b"{}")]
