@@ -13,16 +13,19 @@ import numpy as np
 
 from transferlab import data
 from transferlab.config import DataConfig
-from transferlab.data import _samples
+from transferlab.data import _samples, omniglot
 
-PER_CLASS = {"mnist": (1000, 200), "usps": (400, 100), "emnist_letters": (150, 40), "fashion_mnist": (150, 40)}
+PER_CLASS = {"mnist": (1000, 200), "usps": (400, 100), "emnist_letters": (150, 40), "fashion_mnist": (150, 40),
+             "omniglot": (16, 4)}  # fmt: skip
+OPTIONS = {"omniglot": {"alphabets": sorted(omniglot.SAMPLE)}}
 
 
 def main(root: str) -> None:
     _samples.FOLDER.mkdir(exist_ok=True)
     checksums = {}
     for name, counts in PER_CLASS.items():
-        found = data.find(name, data.config_class(name)(), DataConfig(root=root, edition="full", download="false"))
+        options = data.config_class(name)(**OPTIONS.get(name, {}))
+        found = data.find(name, options, DataConfig(root=root, edition="full", download="false"))
         for split, count in zip(("train", "test"), counts, strict=True):
             full = found.load(split)
             assert full.labels is not None

@@ -1,14 +1,19 @@
 """Every shipped choice of a group runs, in a tiny form, through the one dispatcher."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from transferlab import dispatch, plan
+from tests.conftest import real_data
+from transferlab import data, plan
 from transferlab.cli import execute
-from transferlab.config import conf_dir
+from transferlab.config import DataConfig, conf_dir
+from transferlab.errors import UserError
 from transferlab.runs import RunFolder
 
+REAL_DATA = real_data()
 TINY = ["train.steps=2", "train.batch_size=8", "train.evaluations=1", "data.edition=sample", "data.validation=50",
-        "device.threads=1", "device.name=cpu"]  # fmt: skip
+        "device.threads=1", "device.name=cpu", "figures=false"]  # fmt: skip
 CHOICES = [
     f"{group}={path.stem}"
     for group in ("model", "experiment", "train")
@@ -17,14 +22,63 @@ CHOICES = [
 
 
 @pytest.mark.parametrize("choice", [*CHOICES, "method.head=svm", "device.precision=bf16", "train.optimiser=adam"])
-def test_it_runs(tmp_path, no_data, monkeypatch, choice):
-    monkeypatch.setattr(dispatch, "_draw", lambda *arguments: None)
+def test_it_runs(tmp_path, no_data, choice):
     with plan._hydra():
         config = plan.typed(plan._compose([choice, "target=usps", *TINY], None))
     folder = RunFolder(tmp_path / "run")
     execute(config, folder, parallel=True)
     assert folder.status["status"] == "finished", folder.status
     assert 0 <= folder.results["target_accuracy"] <= 1
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Six images of each of two classes."""
+    root = tmp_path_factory.mktemp("photographs")
+    for label, name in enumerate(("dark", "light")):
+        (root / name).mkdir()
+        for i in range(6):
+            Image.fromarray(np.full((20, 24, 3), 100 * label + i, np.uint8)).save(root / name / f"{i}.png")
+    return root
+
+
+def at_hand(name):
+    """The data set's sample, or this machine's real data, and the settings that find it; a skip where there is none."""
+    for edition, root in (("sample", None), ("auto", REAL_DATA)):
+        settings = DataConfig(root=root and str(root), edition=edition, download="false")
+        try:
+            return data.find(name, data.config_class(name)(), settings), settings
+        except UserError as error:
+            reason = str(error)
+    pytest.skip(reason)
+
+
+# Vectors, and patches without labels, have tests of their own with files made for them.
+ELSEWHERE = ("features", "patches", "awa1", "newsgroups", "reuters")
+
+
+@pytest.mark.parametrize("name", [name for name in data.names() if name not in ELSEWHERE])
+def test_every_data_set_runs_as_source_and_as_target(tmp_path, no_data, photographs, name):
+    words = [f"source={name}", f"target={name}", "method=source_only", "store=null", "data.download=false"]
+    if name == "folder":
+        words += [f"source.root={photographs}", f"target.root={photographs}"]
+    else:
+        found, settings = at_hand(name)
+        listed = ",".join(f"'{c}'" for c in found.classes[:2])
+        words += [f"{role}.classes=[{listed}]" for role in ("source", "target")]
+        words += [f"data.edition={settings.edition}", f"data.root={settings.root or 'null'}"]
+    tiny = [word for word in TINY if not word.startswith("data.")]
+    with plan._hydra():
+        config = plan.typed(plan._compose([*tiny, "data.validation=10", *words], None))
+    folder = RunFolder(tmp_path / "run")
+    execute(config, folder, parallel=True)
+    assert folder.status["status"] == "finished", folder.status
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (conf_dir() / "device").glob("*.yaml")))
+def test_every_device_composes(name):
+    with plan._hydra():
+        assert plan.typed(plan._compose([f"device={name}"], None)).device.name == name
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path, no_data):

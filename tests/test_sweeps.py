@@ -19,14 +19,16 @@ def tiny(source="mnist", per_class=1, **options):
 
 
 def test_runs_of_one_folder_together(tmp_path, no_data):
-    configs = [tiny(), tiny(per_class=3), tiny(initial="scratch"), tiny(source="digits")]
+    configs = [tiny(), tiny(per_class=3), tiny(initial="scratch"), tiny(source="usps")]
     for place, config in enumerate(configs):
         execute(config, RunFolder(tmp_path / str(place)), parallel=True)
     records = finished(tmp_path)
     assert [r["row"] for r in records] == [f"finetune initial={i}" for i in ("source", "source", "scratch", "source")]
     assert [r["per_class"] for r in records] == [1, 3, 1, 1]
-    assert [r["source"] for r in records] == ["mnist", "mnist", "mnist", "digits"]
-    assert {r["target"] for r in records} == {"usps 0,1"} and all(r["target_train_accuracy"] >= 0 for r in records)
+    assert [r["source"] for r in records] == ["mnist", "mnist", "mnist", "usps classes=null"]
+    assert {r["target"] for r in records} == {"usps classes=0,1"} and all(
+        r["target_train_accuracy"] >= 0 for r in records
+    )
     assert [path.name for path in draw(tmp_path)] == ["few_shot.png", "transfer.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in draw(tmp_path))
 

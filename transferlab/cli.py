@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from transferlab import __version__, plan
+from transferlab import __version__, layouts, plan, rendering, tables
 from transferlab.config import Config, conf_dir, nearest, require
 from transferlab.errors import UserError
 from transferlab.files import make_folder
@@ -66,10 +66,7 @@ def run(words: Sequence[str]) -> int:
     if args.cfg:
         _hand_to_hydra(list(words))
         return 0
-    for name in {job.config.device.name for job in jobs} - {"auto", "cpu"}:
-        from transferlab.dispatch import pick_device
-
-        pick_device(name)
+    _check_devices(job.config for job in jobs)
     folders = [job.folder for job in jobs]
     flags = ["--config-dir", args.config_dir] if args.config_dir else []
     if args.multirun:
@@ -85,6 +82,24 @@ def run(words: Sequence[str]) -> int:
         folders = [new_folder(jobs[0].folder)]
         _hand_to_hydra([*flags, *args.overrides, f"hydra.run.dir='{folders[0]}'"])
     return 0 if all(RunFolder(f).status.get("status") == FINISHED for f in folders) else 1
+
+
+def table(words: Sequence[str]) -> int:
+    """Run what is missing of a table of conf/table, and write the table."""
+    asked = tables.request(words)
+    wanted = tables.cells(asked, fetch=not (asked.render or asked.dry_run))
+    lines, sentence = rendering.forecast(asked, wanted)
+    if asked.dry_run:
+        print(f"{layouts.text(lines)}\n\n{sentence}")
+        return 0
+    waiting = [] if asked.render else tables.to_run(wanted)
+    if waiting:
+        print(sentence, file=sys.stderr)
+        _check_devices(cell.config for cell in waiting)
+        make_folder(waiting[0].sweep)
+        plan.launch([cell.overrides for cell in waiting], asked.words, asked.config_dir, job)
+    print(rendering.render(asked))
+    return 0 if asked.render or not tables.to_run(wanted) else 1
 
 
 def doctor(words: Sequence[str]) -> int:
@@ -117,7 +132,16 @@ def compare(words: Sequence[str]) -> int:
     return 0
 
 
-VERBS: dict[str, Callable[[Sequence[str]], int]] = {"run": run, "doctor": doctor, "compare": compare}
+def photographs(words: Sequence[str]) -> int:
+    """ConSE and DeViSE on a folder of photographs, with an ImageNet network."""
+    from transferlab import photographs
+
+    return photographs.run(words)
+
+
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {
+    "run": run, "table": table, "doctor": doctor, "compare": compare, "photographs": photographs,
+}  # fmt: skip
 
 
 def job(composed: DictConfig) -> None:
@@ -133,12 +157,13 @@ def execute(config: Config, folder: RunFolder, parallel: bool) -> None:
     handlers = _start_logging(folder, parallel)
     try:
         found = plan.find(config)
-        fingerprint = config.fingerprint({role: data.edition for role, data in found.items()})
+        editions = {role: data.edition for role, data in found.items()}
+        fingerprint = config.fingerprint(editions)
         folder.claim(config, fingerprint)
         if folder.status.get("status") == FINISHED:
             log.info("%s: finished before", folder.path)
             return
-        folder.set_status("running", fingerprint=fingerprint)
+        folder.set_status("running", fingerprint=fingerprint, editions=editions)
         _terminate_politely()
         try:
             from transferlab import dispatch
@@ -177,6 +202,13 @@ def _resume(path: Path) -> int:
     return 0 if folder.status.get("status") == FINISHED else 1
 
 
+def _check_devices(configs: Iterable[Config]) -> None:
+    for name in {config.device.name for config in configs} - {"auto", "cpu"}:
+        from transferlab.dispatch import pick_device
+
+        pick_device(name)
+
+
 def _hand_to_hydra(words: list[str]) -> None:
     sys.argv = [sys.argv[0], *words]
     hydra.main(config_path=str(conf_dir()), config_name="config", **plan.VERSION_BASE)(job)()
@@ -190,7 +222,8 @@ def _report(folder: RunFolder, results: dict[str, Any]) -> None:
         if key in results:
             value = results[key]
             print(f"  {key.replace('_', ' '):24} {value:.4f}" if isinstance(value, float) else f"  {key:24} {value}")
-    print(f"  {'figures':24} {folder.path / 'figures' / 'features.png'}")
+    if (picture := folder.path / "figures" / "features.png").exists():
+        print(f"  {'figures':24} {picture}")
     print(f"  {'folder':24} {folder.path}")
 
 

@@ -201,6 +201,11 @@ class Config:
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+def edition_name(editions: Mapping[str, str]) -> str:
+    """One word where both domains' editions are the same, else source/target."""
+    return "/".join(dict.fromkeys([editions["source"], editions["target"]]))
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """'; did you mean x?' for the allowed word most like ``word``, or nothing."""
     match = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
@@ -239,6 +244,12 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     if origin is list:
         require(isinstance(value, list | tuple), f"{where}={value}: a list is needed")
         return [_typed(item, typing.get_args(hint)[0], where) for item in value]
+    if origin is dict:
+        require(isinstance(value, dict), f"{where}={value}: a mapping is needed")
+        return {str(key): _typed(item, typing.get_args(hint)[1], f"{where}.{key}") for key, item in value.items()}
+    if dataclasses.is_dataclass(hint):
+        require(isinstance(value, dict), f"{where}={value}: a mapping is needed")
+        return build(typing.cast(type, hint), value, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if hint is str and isinstance(value, int | float) and not isinstance(value, bool):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,23 +14,20 @@ import numpy as np
 import torch
 
 from transferlab import data
-from transferlab.config import LABELLED, UNLABELLED, Config, Role, Sees, method_schema, require
+from transferlab.config import LABELLED, UNLABELLED, Config, Role, Sees, edition_name, method_schema, require
 from transferlab.data import Found
 from transferlab.data.dataset import Dataset
-from transferlab.evaluation import figures
 from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Truth, forgetting, selections
+from transferlab.evaluation.pictures import Pictures
 from transferlab.files import write_json
 from transferlab.models import predictor as predictors
-from transferlab.models.clusters import Clusters
-from transferlab.models.coded import Coded, Encoder
-from transferlab.models.predictor import Classifier, Predictor
-from transferlab.problem import Labelled, Problem, split_rows, view
+from transferlab.models.predictor import Classifier
+from transferlab.problem import Problem, split_rows, view
 from transferlab.runs import RunFolder, environment
 from transferlab.training.engine import Run, autocast
 from transferlab.training.store import Store
 
 log = logging.getLogger(__name__)
-Panel = tuple[np.ndarray, ...]
 
 
 def run(config: Config, folder: RunFolder, threads: int, found: Mapping[str, Found]) -> dict[str, Any]:
@@ -61,15 +58,17 @@ def run(config: Config, folder: RunFolder, threads: int, found: Mapping[str, Fou
     evaluator = Evaluator(truth, partial(autocast, device, config.device.precision))
     store = Store(Path(config.store)) if config.store else None
     engine = Run(config, folder, device, evaluator, store)
-    pictured = config.figures and method.sees.net
-    before = _feature_panel(evaluator, Classifier(engine.net(problem)).eval()) if pictured else None
+    pictures = Pictures(folder.path / "figures", config, evaluator) if config.figures else None
+    if pictures and method.sees.net:
+        pictures.before(Classifier(engine.net(problem)))
     options = method.Config(**vars(config.method))
     predictor = method.fit(options, problem, engine).to(device).eval()
 
     record, confusion = evaluator.final(predictor)
+    edition = edition_name({role: of_role.edition for role, of_role in found.items()})
     results = {
         "method": config.names["method"], "source": config.names["source"], "target": config.names["target"],
-        "seed": config.seed, "edition": _edition(found), "status": "finished", "steps": engine.steps,
+        "seed": config.seed, "edition": edition, "status": "finished", "steps": engine.steps,
         "seconds": round(engine.watch.seconds, 2),
         "images_per_second": round(engine.images / max(engine.watch.seconds, 1e-9), 1),
         **record, **selections(engine.rows), **forgetting(engine.rows, record),
@@ -79,12 +78,8 @@ def run(config: Config, folder: RunFolder, threads: int, found: Mapping[str, Fou
         results["source_model"] = engine.shared_model
     predictors.save(folder.path / "checkpoints" / "predictor.safetensors", predictor, problem.classes)
     folder.write_metrics(engine.rows)
-    if config.figures:
-        _draw(folder, config, truth, engine, confusion, before, _feature_panel(evaluator, predictor))
-        if isinstance(predictor, Clusters):
-            _draw_clusters(predictor, truth.target_test, truth.target_classes, folder.path / "figures" / "clusters.png")
-        if isinstance(predictor, Coded):
-            _draw_atoms(predictor.encoder, truth.target_test.inputs.shape[1:], folder.path / "figures" / "atoms.png")
+    if pictures:
+        pictures.draw(predictor, engine.rows, confusion)
     write_json(folder.path / "results.json", results)
     return results
 
@@ -149,7 +144,8 @@ def prepare(
         source_test=everything("source"),
         target_test=everything("target"),
     )
-    provenance = {f"{role}_{d.provenance.get('split', split)}": d.provenance
+    provenance = {f"{role}_{d.provenance.get('split', split)}":
+                  {**d.provenance, "shape": list(d.inputs.shape[1:]), "class_count": len(d.classes)}
                   for split, sets in (("train", train), ("test", test)) for role, d in sets.items()}  # fmt: skip
     return problem, truth, provenance
 
@@ -160,70 +156,3 @@ def _require_all_classes(where: str, data: Dataset, rows: np.ndarray) -> None:
     there = np.isin(np.arange(len(data.classes)), data.labels[rows])
     empty = ", ".join(name for name, one in zip(data.classes, there, strict=True) if not one)
     require(not empty, f"{where}: class {empty} has no training samples; leave it out")
-
-
-def _edition(found: Mapping[str, Found]) -> str:
-    """One word where both domains' editions are the same, else source/target."""
-    return "/".join(dict.fromkeys(found[role].edition for role in ("source", "target")))
-
-
-def _feature_panel(evaluator: Evaluator, predictor: Predictor) -> Panel:
-    """Features and labels of at most 500 test inputs of each domain, for the figure."""
-    panel: list[np.ndarray] = []
-    for domain, test in (("source", evaluator.truth.source_test), ("target", evaluator.truth.target_test)):
-        rows = torch.from_numpy(np.random.default_rng(0).permutation(len(test.inputs))[:500]).to(test.inputs.device)
-        panel.append(evaluator.outputs(predictor, test.inputs[rows], domain).features)
-        labels = test.labels[rows].cpu().numpy() if isinstance(test, Labelled) else np.full(len(rows), -1)
-        # Where the label sets differ, the target's classes are numbered after the source's.
-        differ = domain == "target" and evaluator.truth.source_classes != evaluator.truth.target_classes
-        panel.append(labels + len(evaluator.truth.source_classes) * differ)
-    return tuple(panel)
-
-
-@torch.no_grad()
-def _draw_clusters(predictor: Clusters, test: Labelled, classes: Sequence[str], path: Path) -> None:
-    """Members of each cluster, which is called by its most frequent class, where inputs are images."""
-    if test.inputs.dtype != torch.uint8:
-        return
-    rows = torch.from_numpy(np.random.default_rng(0).permutation(len(test.inputs))[:2000]).to(test.inputs.device)
-    images, labels = test.inputs[rows], test.labels[rows].cpu().numpy()
-    members = predictor(images)[1].argmax(1).cpu().numpy()
-    names = []
-    for cluster in range(predictor.head.out_features):
-        counts = np.bincount(labels[members == cluster], minlength=len(classes))
-        share = counts.max() / max(counts.sum(), 1)
-        names.append(f"{100 * share:.0f} % {classes[counts.argmax()]}" if counts.any() else "empty")
-    figures.clusters(images.cpu().numpy(), members, names, path)
-
-
-def _draw_atoms(encoder: Encoder, shape: Sequence[int], path: Path) -> None:
-    """The dictionary as pictures, where there is one and its inputs are images of ``shape`` or patches of them."""
-    if len(shape) == 3 and len(encoder.dictionary):
-        size = (encoder.patch, encoder.patch) if encoder.patch else shape[1:]
-        figures.atoms(encoder.dictionary.cpu().numpy(), (shape[0], *size), path)
-
-
-def _draw(
-    folder: RunFolder,
-    config: Config,
-    truth: Truth,
-    engine: Run,
-    confusion: np.ndarray,
-    before: Panel | None,
-    after: Panel,
-) -> None:
-    where = folder.path / "figures"
-    where.mkdir(exist_ok=True)
-    source, target = config.names["source"], config.names["target"]
-    if engine.rows:
-        figures.learning_curves(engine.rows, where / "learning_curves.png")
-    title = f"{config.names['method']}: {source} to {target}"
-    figures.confusion_matrix(confusion, truth.target_classes, where / "confusion.png", title)
-    strips = [part.inputs[:16].cpu().numpy() for part in (truth.source_test, truth.target_test)]
-    if strips[0].dtype == np.uint8:
-        figures.samples(strips[0], strips[1], where / "samples.png", source, target)
-    panels = [("before training", *before)] if before else []
-    panels.append(("after training", *after))
-    same = truth.source_classes == truth.target_classes
-    classes = truth.target_classes if same else (*truth.source_classes, *truth.target_classes)
-    figures.feature_space(panels, where / "features.png", classes)  # type: ignore[arg-type]

@@ -8,5 +8,13 @@ class UserError(Exception):
     """
 
 
+class DataMissing(UserError):
+    """The files of data set ``name`` are not at hand; the line says how to get them."""
+
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
+        self.name = name
+
+
 class Diverged(RuntimeError):
     """A loss or a score is no longer a finite number."""

@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
+from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -46,12 +49,13 @@ class Job:
         return self.config.fingerprint(self.editions)
 
 
+def refuse(message: str) -> NoReturn:
+    """What an argument parser does with a wrong flag."""
+    raise UserError(f"{message}; see transferlab --help")
+
+
 def arguments(words: Sequence[str]) -> argparse.Namespace:
     """Hydra's flags and the overrides in ``words``, in any order. Raises :class:`UserError` for a wrong flag."""
-
-    def refuse(message: str) -> NoReturn:
-        raise UserError(f"{message}; see transferlab --help")
-
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]
     args = parser.parse_intermixed_args(list(words))
@@ -75,6 +79,30 @@ def jobs(args: argparse.Namespace) -> list[Job]:
     for job in planned:
         RunFolder(job.folder).check(job.fingerprint)
     return planned
+
+
+def compose(lists: Sequence[Sequence[str]], config_dir: str | None) -> list[DictConfig]:
+    """What Hydra composes of each list of overrides, Hydra's own settings included."""
+    with _hydra():
+        return [_compose(overrides, config_dir) for overrides in lists]
+
+
+def launch(lists: Sequence[Sequence[str]], words: Sequence[str], config_dir: str | None, task: TaskFunction) -> None:
+    """Run ``task`` once for each list of overrides, as jobs of a sweep, by the launcher that ``words`` choose.
+
+    A sweeper would ask for a product of choices; a launcher takes any list of jobs.
+    """
+    with _hydra():
+        engine = GlobalHydra.instance().hydra
+        assert engine is not None
+        ours = [
+            word for word in words if word.lstrip("+~").startswith(("hydra.", "hydra/"))
+        ]  # others are for jobs alone
+        shared = [*ours, *_search_path(config_dir), "hydra.mode=MULTIRUN"]
+        config = engine.compose_config("config", shared, RunMode.MULTIRUN, with_log_configuration=False)
+        context = HydraContext(config_loader=engine.config_loader, callbacks=Callbacks(config))
+        launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=config)
+        launcher.launch(lists, initial_job_idx=0)
 
 
 def check_words(args: argparse.Namespace) -> None:
@@ -145,16 +173,20 @@ def _check_signatures(config: Config, found: Mapping[str, Found]) -> None:
     require(same, f"{method}: needs signatures of one kind for all classes; {' and '.join(lengths)}")
 
 
-def run_name(*, _root_: DictConfig) -> str:
-    """A sweep folder's name, from its config: a readable part and a fingerprint of all that determines the result."""
-    config = typed(_root_)
+def run_name(config: Config, editions: Mapping[str, str]) -> str:
+    """A sweep folder's name: a readable part and a fingerprint of all that determines the result."""
     readable = "-".join(config.names[group] for group in ("method", "source", "target"))
-    return f"{readable}-seed{config.seed}-{config.fingerprint(editions(config))}"
+    return f"{readable}-seed{config.seed}-{config.fingerprint(editions)}"
+
+
+def _run_name(*, _root_: DictConfig) -> str:
+    config = typed(_root_)
+    return run_name(config, editions(config))
 
 
 # The OmegaConf that Hydra 1.4 brings has given it the name that an older function had.
 _register: Callable[..., None] = OmegaConf.register_new_resolver if VERSION_BASE else OmegaConf.register_resolver
-_register("transferlab.run_name", run_name, replace=True)
+_register("transferlab.run_name", _run_name, replace=True)
 
 
 def _listed(classes: tuple[str, ...]) -> str:
@@ -200,8 +232,7 @@ def _wrong_word(overrides: Sequence[str], error: Exception) -> str:
 
 
 def _compose(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
-    extra = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
-    words = [*overrides, *extra]
+    words = [*overrides, *_search_path(config_dir)]
     try:
         return hydra.compose("config", overrides=words, return_hydra_config=True)
     except MissingConfigException as error:
@@ -211,6 +242,10 @@ def _compose(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
         raise UserError(f"{group}={wrong}: no such choice; allowed are {allowed}{nearest(wrong, options)}") from None
     except Exception as error:  # a user's own YAML, or an odd override, makes Hydra raise many kinds
         raise UserError(_explain(error, words)) from None
+
+
+def _search_path(config_dir: str | None) -> list[str]:
+    return [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
 
 
 def _explain(error: Exception, overrides: Sequence[str]) -> str:

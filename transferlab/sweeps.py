@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from transferlab import layouts
 from transferlab.config import require, to_plain
 from transferlab.files import write_text
 from transferlab.plan import Job
@@ -26,32 +27,39 @@ def summarise(jobs: Sequence[Job]) -> None:
     path = jobs[0].folder.parent / "summary.csv"
     write_text(path, text.getvalue())
     print()
-    print(render(grouped(jobs, records)))
+    print(layouts.text(grouped(jobs, records)))
     print(f"\n{path}")
 
 
 def finished(folder: Path) -> list[dict[str, Any]]:
     """The results of every finished run in ``folder``, whichever commands made them.
 
-    Each also has ``row`` (the method, with those of its options in which its runs differ), ``source`` and ``target``
-    (with their classes, where those are chosen) and ``per_class``, the target's.
+    ``row`` names the method, ``source`` and ``target`` the domains, each with those of its options in which the runs
+    differ; ``per_class`` is the target's.
     """
     runs = [RunFolder(path.parent) for path in sorted(folder.glob("*/results.json"))]
     runs = [run for run in runs if run.status.get("status") == FINISHED]
-    plain = [to_plain(stored_config(run.path)) for run in runs]
-    records = []
-    for run, config in zip(runs, plain, strict=True):
-        method = config["method"]
-        others = [other["method"] for other in plain if other["method"]["name"] == method["name"]]
-        options = [f"{k}={v}" for k, v in method.items() if any(other[k] != v for other in others)]
-        domains = {role: _domain(config[role]) for role in ("source", "target")}
-        row = " ".join([method["name"], *options])
-        records.append({**run.results, **domains, "row": row, "per_class": config["target"]["per_class"]})
-    return records
+    configs = [to_plain(stored_config(run.path)) for run in runs]
+    domains = [config[role] for config in configs for role in ("source", "target")]
+    methods = [config["method"] for config in configs]
+    return [
+        {
+            **run.results, "row": _label(config["method"], methods), "source": _label(config["source"], domains),
+            "target": _label(config["target"], domains), "per_class": config["target"]["per_class"],
+        }
+        for run, config in zip(runs, configs, strict=True)
+    ]  # fmt: skip
 
 
-def _domain(section: dict[str, Any]) -> str:
-    return f"{section['name']} {','.join(section['classes'])}" if section["classes"] else section["name"]
+def _label(section: dict[str, Any], sections: Sequence[dict[str, Any]]) -> str:
+    """The name in a section of the config, and the options in which ``sections`` of that name differ."""
+    others = [other for other in sections if other["name"] == section["name"]]
+    words = [section["name"]]
+    for key, value in section.items():
+        if key != "per_class" and any(other[key] != value for other in others):
+            text = ",".join(value) if isinstance(value, list) else "null" if value is None else value
+            words.append(f"{key}={text}")
+    return " ".join(words)
 
 
 def draw(folder: Path) -> list[Path]:
@@ -114,12 +122,3 @@ def spread(values: Sequence[float]) -> str:
         return "-"
     deviation = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.4f}{deviation}"
-
-
-def render(rows: Sequence[dict[str, str]]) -> str:
-    """Rows as aligned text; a column that is empty throughout is left out."""
-    columns = [c for c in rows[0] if any(row[c] for row in rows)]
-    widths = {c: max(len(c), *(len(row[c]) for row in rows)) for c in columns}
-    lines = ["  ".join(c.ljust(widths[c]) for c in columns)]
-    lines += ["  ".join(row[c].ljust(widths[c]) for c in columns) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)

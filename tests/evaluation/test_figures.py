@@ -97,3 +97,22 @@ def test_transfer_matrix_is_the_difference_from_scratch(tmp_path, monkeypatch):
         ("scratch", "a", "c", 0.95))]  # fmt: skip
     axes, _ = lines(monkeypatch, lambda: figures.transfer_matrix(some, tmp_path / "o.png", "scratch"))
     assert [t.get_text() for t in axes.texts] == ["+20.0", "-5.0"]
+
+
+def test_class_space_shows_a_collapse(tmp_path):
+    """A space whose points are one is drawn near one place; another fills the picture."""
+    inked = {}
+    for name, spread in (("collapsed", 1e-3), ("spread", 1.0)):
+        inputs, codes = 1 + spread * RNG.normal(size=(40, 5)), 1 + spread * RNG.normal(size=(6, 5))
+        figures.class_space((inputs[:20], inputs[20:]), codes, 4, tmp_path / f"{name}.png", name)
+        assert is_picture(tmp_path / f"{name}.png")
+        with Image.open(tmp_path / f"{name}.png") as image:
+            pixels = np.asarray(image.convert("RGB")).astype(int)
+        inked[name] = (np.ptp(pixels, axis=2) > 60).sum()  # coloured pixels
+    assert inked["collapsed"] < inked["spread"]
+
+
+def test_answers(tmp_path):
+    photographs = RNG.integers(0, 256, (2, 3, 8, 8), dtype=np.uint8)
+    figures.answers(photographs, {"one": [["a", "b"], ["c"]], "two": [["d"], ["e", "f"]]}, tmp_path / "a.png")
+    assert is_picture(tmp_path / "a.png")

@@ -15,15 +15,10 @@ from transferlab.training import storage
 METHODS = sorted(method_files())
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    """Pictures take most of a tiny run's time and are tested elsewhere."""
-    from transferlab import dispatch
-
-    monkeypatch.setattr(dispatch, "_draw", lambda *arguments: None)
-
-
-OPTIONS = {"self_taught": {"atoms": 8, "iterations": 2}, "self_taught_clustering": {"samples": 60, "restarts": 2}}
+OPTIONS = {
+    "self_taught": {"atoms": 8, "iterations": 2}, "self_taught_clustering": {"samples": 60, "restarts": 2},
+    "zero_shot": {"margin": [0.2]}, "ale": {"margin": [1.0]},  # devise chooses among margins, in stages of their own
+}  # fmt: skip
 
 
 def tiny(method, root=None, **train):
@@ -36,7 +31,7 @@ def tiny(method, root=None, **train):
         "method": {"name": method, **OPTIONS.get(method, {})}, **domains,
         "train": {"steps": 6, "batch_size": 8, "evaluations": 2, "log_every": 2, "checkpoint_every": 2, **train},
         "data": {"edition": "auto" if root else "sample", "root": root and str(root), "validation": 50},
-        "device": {"name": "cpu", "threads": 1},
+        "device": {"name": "cpu", "threads": 1}, "figures": False,
     })  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from transferlab.data.dataset import Dataset
-from transferlab.errors import UserError
+from transferlab.errors import DataMissing
 
 log = logging.getLogger(__name__)
 TIMEOUT = 10.0
@@ -72,12 +72,12 @@ def files_or_sample(
     """Paths of all ``files``, found or downloaded; None where the packaged sample is to be used.
 
     folders: where under each root, "." for the root itself; a root that has one of these names is the folder.
-    Raises :class:`UserError` where neither is possible.
+    Raises :class:`DataMissing` where neither is possible.
     """
     if settings.edition == "sample":
         if sample:
             return None
-        raise UserError(f"data.edition=sample: the package has no sample of {name}; use data.edition=full")
+        raise DataMissing(f"data.edition=sample: the package has no sample of {name}; use data.edition=full", name)
     for root in roots(settings):
         for folder in _candidates(root, folders):
             paths = {file: _plain_or_packed(folder, file) for file in files}
@@ -90,11 +90,11 @@ def files_or_sample(
         except (OSError, ValueError) as error:
             problem = " ".join(str(error).split())
             if settings.download == "true":
-                raise UserError(f"{name}: download failed ({problem}); {_where(folders, files)}") from None
+                raise DataMissing(f"{name}: download failed ({problem}); {_where(folders, files)}", name) from None
     if settings.edition == "auto" and sample:
         log.warning("%s: taking the packaged sample; for the full set %s", name, _where(folders, files))
         return None
-    raise UserError(f"{name}: not found and not downloaded ({problem}); {_where(folders, files)}")
+    raise DataMissing(f"{name}: not found and not downloaded ({problem}); {_where(folders, files)}", name)
 
 
 def by_hand(
@@ -103,14 +103,16 @@ def by_hand(
     """Paths of the first of ``choices`` that is there as a whole, for a set that is neither packaged nor downloaded.
 
     folders: as for :func:`files_or_sample`. choices: names of files or folders that each hold the set. origin: where
-    the data comes from. Raises :class:`UserError` that says so where none is there.
+    the data comes from. Raises :class:`DataMissing` that says so where none is there.
     """
     todo = f"put {', '.join(choices[0])} into <data.root>/{folders[0]} or {cache_dir() / folders[0]} ({origin})"
     if settings.edition == "sample":
-        raise UserError(f"data.edition=sample: the package has no sample of {name}; use data.edition=full and {todo}")
+        raise DataMissing(
+            f"data.edition=sample: the package has no sample of {name}; use data.edition=full and {todo}", name
+        )
     paths = at_hand(folders, choices, settings)
     if not paths:
-        raise UserError(f"{name}: not found; {todo}")
+        raise DataMissing(f"{name}: not found; {todo}", name)
     return paths
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from transferlab.data import _samples
-from transferlab.data._files import Found, Remote, Settings, files_or_sample, provenance
-from transferlab.data.dataset import Dataset
+from transferlab.data._files import Found, Remote, Settings, files_or_sample
 from transferlab.errors import UserError
 
 
@@ -59,21 +58,20 @@ def find(
     """
     paths = files_or_sample(name, folders, remotes, settings, sample=True)
     edition = "sample" if paths is None else _edition(paths[splits["train"][0]], count)
+    files = {split: [paths[file] for file in pair] for split, pair in splits.items()} if paths else None
 
-    def load(split: str) -> Dataset:
-        if paths is None:
-            return _samples.load(name, split, classes)
-        pair = [paths[file] for file in splits[split]]
-        images, labels = read(pair[0]), read(pair[1])
+    def images_and_labels(images_file: Path, labels_file: Path) -> tuple[np.ndarray, np.ndarray]:
+        images, labels = read(images_file), read(labels_file)
         if images.ndim != 3 or images.shape[1:] != (28, 28):
-            raise UserError(f"{pair[0]}: holds an array of shape {images.shape} instead of (N, 28, 28)")
+            raise UserError(f"{images_file}: holds an array of shape {images.shape} instead of (N, 28, 28)")
         if labels.shape != images.shape[:1] or len(labels) == 0:
-            raise UserError(f"{pair[1]}: {labels.shape} labels for {len(images)} images of {pair[0].name}")
+            raise UserError(f"{labels_file}: {labels.shape} labels for {len(images)} images of {images_file.name}")
         numbers = labels.astype(np.int64) - first_label
         if numbers.min() < 0 or numbers.max() >= len(classes):
             last = first_label + len(classes) - 1
-            raise UserError(f"{pair[1]}: labels {labels.min()} to {labels.max()}, allowed are {first_label} to {last}")
-        pixels = np.ascontiguousarray(arrange(images))[:, None]
-        return Dataset(pixels, numbers, classes, provenance(name, edition, split, len(pixels), pair))
+            raise UserError(
+                f"{labels_file}: labels {labels.min()} to {labels.max()}, allowed are {first_label} to {last}"
+            )
+        return np.ascontiguousarray(arrange(images))[:, None], numbers
 
-    return Found(name, edition, classes, (1, 28, 28), load)
+    return _samples.found(name, edition, classes, (1, 28, 28), files, images_and_labels)

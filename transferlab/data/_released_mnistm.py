@@ -58,7 +58,7 @@ def _pictures(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, Path]:
 
     index = folder / f"mnist_m_{split}_labels.txt"
     images, labels = [], []
-    for number, line in enumerate(index.read_text(encoding="ascii").splitlines(), 1):
+    for number, line in enumerate(index.read_text(encoding="ascii", errors="replace").splitlines(), 1):
         name, _, label = line.strip().partition(" ")
         if not label.strip().isdigit():
             raise UserError(f"{index}: line {number} is not 'file label': {line!r}")

@@ -6,11 +6,13 @@ import hashlib
 import io
 import json
 import lzma
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from transferlab.data._files import Found, provenance
 from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
 
@@ -22,9 +24,30 @@ def _index() -> dict[str, str]:
     return json.loads((FOLDER / "sha256.json").read_text(encoding="utf-8"))
 
 
+def found(
+    name: str,
+    edition: str,
+    classes: tuple[str, ...],
+    shape: tuple[int, ...],
+    files: Mapping[str, Sequence[Path]] | None,
+    read: Callable[..., tuple[np.ndarray, np.ndarray]],
+) -> Found:
+    """A data set of two splits: ``read(*files[split])`` gives inputs and labels; without files it is the sample."""
+    if files is None:
+        return Found(name, "sample", classes, shape, lambda split: load(name, split, classes))
+
+    def whole(split: str) -> Dataset:
+        inputs, labels = read(*files[split])
+        return Dataset(inputs, labels, classes, provenance(name, edition, split, len(inputs), files[split]))
+
+    return Found(name, edition, classes, shape, whole)
+
+
 def load(name: str, split: str, classes: tuple[str, ...]) -> Dataset:
     """A split of the packaged sample of ``name``. Raises :class:`UserError` where the file is damaged."""
     path = FOLDER / f"{name}.{split}.npz.xz"
+    if not path.is_file():
+        raise UserError(f"{path}: missing; install transferlab again")
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest != _index()[path.name]:

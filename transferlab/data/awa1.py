@@ -23,6 +23,7 @@ from transferlab.data import _arrays
 from transferlab.data._files import Found, Settings, by_hand, provenance
 from transferlab.data._selection import Selection
 from transferlab.data._split import held_out
+from transferlab.data._words import glove
 from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
 
@@ -111,17 +112,3 @@ def _classes(path: Path, options: Config) -> tuple[list[str], dict[str, list[int
     if key == "continuous":
         table = np.maximum(table, 0)
     return names, {"seen": [i for i in range(len(names)) if i not in unseen], "unseen": unseen}, table
-
-
-def glove(path: Path, names: list[str]) -> np.ndarray:
-    """float32 [C, D]: the mean vector of the words of each name, which "+", "_", "-" or spaces part."""
-    arrays = _arrays.read(path, ["words", "vectors"])
-    require(len(arrays["words"]) == len(arrays["vectors"]), f"{path}: words and vectors differ in number")
-    row = {str(word): i for i, word in enumerate(arrays["words"])}
-    means = []
-    for name in names:
-        words = name.lower().translate(str.maketrans("+_-", "   ")).split()
-        missing = [word for word in words if word not in row]
-        require(not missing, f"{path}: has no word {', '.join(missing)} of class {name}; choose other signatures")
-        means.append(arrays["vectors"][[row[word] for word in words]].astype(np.float32).mean(0))
-    return np.stack(means)

@@ -21,7 +21,7 @@ from transferlab.data._generated import cached
 from transferlab.data._photographs import Photographs, bsds500, packaged, patches, where
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
-from transferlab.errors import UserError
+from transferlab.errors import DataMissing
 
 log = logging.getLogger(__name__)
 VERSION = 1
@@ -81,7 +81,7 @@ def _photographs(options: Config, settings: Settings, edition: str) -> Photograp
     found = bsds500(settings)
     if found is None and (options.photographs == "bsds500" or settings.edition == "full"):
         asked = "mnistm.photographs=bsds500" if options.photographs == "bsds500" else "mnistm: data.edition=full"
-        raise UserError(f"{asked}: BSDS500 not found; {where()}, or choose photographs=packaged")
+        raise DataMissing(f"{asked}: BSDS500 not found; {where()}, or choose photographs=packaged", "BSDS500")
     if found is None:
         log.warning("mnistm: BSDS500 is not at hand, patches come from the three packaged photographs")
     return found or packaged()

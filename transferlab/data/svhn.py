@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from transferlab.data._files import Found, Remote, Settings, files_or_sample, provenance
+from transferlab.data import _samples
+from transferlab.data._files import Found, Remote, Settings, files_or_sample
 from transferlab.data._selection import Selection
-from transferlab.data.dataset import Dataset
 from transferlab.data.mnist import CLASSES
 from transferlab.errors import UserError
 
@@ -28,13 +28,8 @@ class Config(Selection):
 def find(options: Config, settings: Settings) -> Found:
     paths = files_or_sample("svhn", ("svhn", "SVHN", "."), FILES, settings, sample=False)
     assert paths is not None
-
-    def load(split: str) -> Dataset:
-        path = paths[f"{split}_32x32.mat"]
-        images, labels = read(path)
-        return Dataset(images, labels, CLASSES, provenance("svhn", "full", split, len(images), [path]))
-
-    return Found("svhn", "full", CLASSES, (3, 32, 32), load)
+    files = {split: [paths[f"{split}_32x32.mat"]] for split in ("train", "test")}
+    return _samples.found("svhn", "full", CLASSES, (3, 32, 32), files, read)
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:

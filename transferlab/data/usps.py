@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from transferlab.data import _samples
-from transferlab.data._files import Found, Remote, Settings, files_or_sample, provenance
+from transferlab.data._files import Found, Remote, Settings, files_or_sample
 from transferlab.data._glyphs import described
 from transferlab.data._selection import Selection
-from transferlab.data.dataset import Dataset
 from transferlab.data.mnist import CLASSES
 from transferlab.errors import UserError
 
@@ -30,16 +29,8 @@ class Config(Selection):
 
 def find(options: Config, settings: Settings) -> Found:
     paths = files_or_sample("usps", ("usps", "USPS", "."), FILES, settings, sample=True)
-    edition = "sample" if paths is None else "full"
-
-    def load(split: str) -> Dataset:
-        if paths is None:
-            return _samples.load("usps", split, CLASSES)
-        path = paths["usps.bz2" if split == "train" else "usps.t.bz2"]
-        images, labels = read(path)
-        return Dataset(images, labels, CLASSES, provenance("usps", edition, split, len(images), [path]))
-
-    return described(Found("usps", edition, CLASSES, (1, 16, 16), load))
+    files = {"train": [paths["usps.bz2"]], "test": [paths["usps.t.bz2"]]} if paths else None
+    return described(_samples.found("usps", "full", CLASSES, (1, 16, 16), files, read))
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -60,7 +60,10 @@ class Evaluator:
 
     def __init__(self, truth: Truth, autocast: Callable[[], AbstractContextManager[Any]]):
         self.truth, self._autocast = truth, autocast
-        self._adapts = truth.source_classes == truth.target_classes and not isinstance(truth.target_train, Labelled)
+        adapts = truth.source_classes == truth.target_classes and not isinstance(truth.target_train, Labelled)
+        # A handful of images may leave nothing to hold out, and one image has no spread.
+        held_out = min(len(truth.source_validation.inputs), len(truth.target_validation.inputs))
+        self._validates = adapts and held_out >= 2
 
     def __call__(self, predictor: Predictor) -> dict[str, float]:
         """Accuracies on the test inputs, the critic's if there is one; without target labels every validator."""
@@ -68,7 +71,7 @@ class Evaluator:
         values = {f"{domain}_accuracy": accuracy for domain, (_, accuracy) in tests.items() if accuracy is not None}
         if predictor.critic is not None:
             values["critic_accuracy"] = self._critic_accuracy(predictor, *(o.features for o, _ in tests.values()))
-        return values | (self._validators(predictor) if self._adapts else {})
+        return values | (self._validators(predictor) if self._validates else {})
 
     def final(self, predictor: Predictor) -> tuple[dict[str, Any], np.ndarray]:
         """What is measured once, at the end, for results.json; and the target's confusion matrix [C, C]."""

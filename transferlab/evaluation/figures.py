@@ -134,6 +134,76 @@ def feature_space(panels: Sequence[Panel], path: Path, classes: Sequence[str]) -
     _save(figure, path)
 
 
+def bars(
+    columns: Sequence[str],
+    values: Mapping[str, Sequence[Sequence[float]]],
+    marks: Mapping[str, Sequence[Sequence[float]]],
+    path: Path,
+    title: str,
+    unit: str,
+) -> None:
+    """A group of bars for each of ``columns``: mean ± std of ``values``, by row and column, and ``marks`` on them."""
+    figure = Figure(figsize=(max(6.0, 0.35 * len(columns) * (len(values) + 1) + 2.5), 4.2), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(values)
+    colours = (CRITIC, *OTHERS, SOURCE, TARGET)
+    published: str | None = "published"
+    for i, (row, of_row) in enumerate(values.items()):
+        places = np.arange(len(columns)) + (i - (len(values) - 1) / 2) * width
+        means = [float(np.mean(v)) if v else math.nan for v in of_row]
+        spreads = [float(np.std(v, ddof=1)) if len(v) > 1 else math.nan for v in of_row]
+        axes.bar(places, means, 0.9 * width, yerr=spreads, color=colours[i % len(colours)], capsize=2, label=row)
+        points = [(x, y) for x, of_bar in zip(places, marks[row], strict=True) for y in of_bar]
+        if points:
+            axes.plot(*zip(*points, strict=True), "k_", ms=45 * width, label=published)
+            published = None
+    axes.set_xticks(range(len(columns)), columns, rotation=20 if len(columns) > 4 else 0)
+    axes.set(title=title, ylabel=unit)
+    axes.grid(axis="y", alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    _save(figure, path)
+
+
+def class_space(embedded: Sequence[np.ndarray], codes: np.ndarray, seen: int, path: Path, title: str) -> None:
+    """Inputs of each domain [n, E] and the codes [C, E] of all classes, the ``seen`` first, on two principal axes.
+
+    Both are in units of their own root mean square length, so that a space that has collapsed is one point.
+    """
+    inputs = np.concatenate(embedded)
+    inputs, points = (part / max(np.sqrt(np.square(part).sum(1).mean()), 1e-12) for part in (inputs, codes))
+    together = np.concatenate([inputs, points])
+    centre = together.mean(0)
+    axes_of = np.linalg.svd(together - centre, full_matrices=False)[2][:2]
+    figure = Figure(figsize=(5.6, 5.4), layout="constrained")
+    axes = figure.subplots()
+    parts = np.split((inputs - centre) @ axes_of.T, [len(embedded[0])]), np.split((points - centre) @ axes_of.T, [seen])
+    for name, colour, dots, stars in zip(("seen", "unseen"), (SOURCE, TARGET), *parts, strict=True):
+        axes.scatter(
+            dots[:, 0], dots[:, 1], s=6, color=colour, alpha=0.4, linewidths=0, label=f"inputs, {name} classes"
+        )
+        axes.scatter(stars[:, 0], stars[:, 1], s=90, marker="*", color=colour, ec="white", label=f"codes, {name}")
+    axes.set(title=title, xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), xlabel="first principal axis", ylabel="second")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    _save(figure, path)
+
+
+def answers(photographs: np.ndarray, columns: Mapping[str, Sequence[Sequence[str]]], path: Path) -> None:
+    """Photographs uint8 [N, 3, H, W], a row each, and beside them lines of text in titled columns."""
+    figure = Figure(figsize=(1.4 + 1.9 * len(columns), 0.95 * len(photographs)), layout="constrained")
+    ratios = [1.0, *[1.9] * len(columns)]
+    for row, axes in enumerate(figure.subplots(len(photographs), 1 + len(columns), squeeze=False, width_ratios=ratios)):
+        axes[0].imshow(photographs[row].transpose(1, 2, 0))
+        for place, (title, lines) in zip(axes[1:], columns.items(), strict=True):
+            place.text(0, 0.5, "\n".join(lines[row]), va="center", fontsize=7)
+            if row == 0:
+                place.set_title(title, loc="left", fontsize=9)
+        for place in axes:
+            place.axis("off")
+    _save(figure, path)
+
+
 def atoms(dictionary: np.ndarray, shape: Sequence[int], path: Path) -> None:
     """The first 100 rows of a dictionary [K, D] as pictures of ``shape`` (C, H, W), each on its own scale."""
     pictures = dictionary[:100].reshape(-1, *shape)
@@ -219,7 +289,7 @@ def clusters(images: np.ndarray, members: np.ndarray, names: Sequence[str], path
     """
     rows = [images[members == cluster][:16] for cluster in range(len(names))]
     pixels = sheet(rows, 16)
-    figure = Figure(figsize=(8, 0.8 + 8 * pixels.shape[0] / pixels.shape[1]), layout="constrained")
+    figure = Figure(figsize=(8, 0.4 + 7.3 * pixels.shape[0] / pixels.shape[1]), layout="constrained")
     axes = figure.subplots()
     axes.imshow(pixels)
     side = pixels.shape[0] / len(rows)

@@ -14,10 +14,10 @@ COMPARISONS = ("dot", "cosine", "euclidean", "attributes")
 
 
 class Lift(nn.Module):
-    """Inputs as vectors [B, D], centred and scaled as a whole; images are averaged over their channels first.
+    """Inputs as vectors [B, D], centred, of mean square length 10; images are averaged over their channels first.
 
     With ``landmarks`` [R, D] they become Nystrom features [B, R], whose dot products approximate a Gaussian kernel of
-    the given ``width`` (Williams & Seeger, NIPS 2000), again centred and scaled as a whole.
+    the given ``width`` (Williams & Seeger, NIPS 2000), again centred and of that length.
     """
 
     def __init__(self, tensors: dict[str, Tensor]):
@@ -26,35 +26,34 @@ class Lift(nn.Module):
             self.register_buffer(name, tensor)
 
     @classmethod
-    def fitted(cls, inputs: Tensor, rows: Tensor | None = None, width: float = 1.0) -> Lift:
+    def fitted(cls, inputs: Tensor, rows: Tensor | None = None) -> Lift:
         """Centred and scaled by ``inputs`` [N, ...], whose ``rows`` are the landmarks, if there are to be any.
 
-        width: the kernel's, as a factor on the median distance of landmarks.
+        The kernel's width is the median distance of landmarks.
         """
         x = vectors(inputs)
-        mean = x.mean(0)
-        own = {"mean": mean, "scale": (x - mean).square().mean().sqrt()}
+        own = {"mean": x.mean(0), "scale": _scale(x)}
         if rows is None:
             return cls(own)
         landmarks = cls(own)(inputs[rows])
-        own |= {"landmarks": landmarks, "width": width * torch.pdist(landmarks[:500].cpu()).median().to(x.device)}
+        own |= {"landmarks": landmarks, "width": torch.pdist(landmarks[:500].cpu()).median().to(x.device)}
         values, directions = torch.linalg.eigh(gaussian(landmarks, landmarks, own["width"]).double())
-        own["whitening"] = (directions / values.clamp_min(1e-6).sqrt()).float()
-        own["shift"] = torch.zeros_like(own["whitening"][0])
-        features = cls(own)(inputs)
-        own["shift"] = features.mean(0)
-        deviation = (features - own["shift"]).square().mean().sqrt()
-        return cls({**own, "whitening": own["whitening"] / deviation, "shift": own["shift"] / deviation})
+        whitening = (directions / values.clamp_min(1e-6).sqrt()).float()
+        features = cls({**own, "whitening": whitening, "shift": whitening.new_zeros(len(whitening))})(inputs)
+        scale = _scale(features)
+        return cls({**own, "whitening": whitening / scale, "shift": features.mean(0) / scale})
 
     def forward(self, inputs: Tensor) -> Tensor:
         own = dict(self.named_buffers())
         x = (vectors(inputs) - own["mean"]) / own["scale"]
         if "landmarks" not in own:
             return x
-        return (
-            torch.cat([gaussian(part, own["landmarks"], own["width"]) @ own["whitening"] for part in x.split(5000)])
-            - own["shift"]
-        )
+        parts = [gaussian(part, own["landmarks"], own["width"]) @ own["whitening"] for part in x.split(5000)]
+        return torch.cat(parts) - own["shift"]
+
+
+def _scale(x: Tensor) -> Tensor:
+    return ((x - x.mean(0)).square().sum(1).mean() / 10).sqrt()
 
 
 def vectors(inputs: Tensor) -> Tensor:

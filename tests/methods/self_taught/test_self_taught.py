@@ -1,10 +1,12 @@
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from tests.conftest import config, problem, run
+from transferlab import sweeps
 from transferlab.config import LABELLED, UNLABELLED
 from transferlab.errors import UserError
 from transferlab.methods.self_taught import self_taught, self_taught_clustering
@@ -57,15 +59,16 @@ def test_runs_on_other_labels_share_the_dictionary(tmp_path):
     assert alone is None and torch.equal(one.head.weight, three.head.weight)
 
 
-@pytest.mark.parametrize("change", [
-    {"atoms": 11}, {"beta": 0.2}, {"iterations": 3}, {"samples": 50}, {"dictionary": "noise"}, {"dictionary": "random"},
-    {"features": "pca"}, {"features": "kmeans"}, {"patch": 6},
-])  # fmt: skip
-def test_what_determines_a_dictionary_makes_another(tmp_path, change):
+def test_what_determines_a_dictionary_makes_another(tmp_path):
     store = Store(tmp_path / "store")
-    assert shared(tmp_path / "a", store)[0] == "trained"
-    assert shared(tmp_path / "b", store, change)[0] == "trained"
-    assert shared(tmp_path / "c", store, seed=1)[0] == "trained"
+    changes = [
+        {}, {"atoms": 11}, {"beta": 0.2}, {"iterations": 3}, {"samples": 50}, {"dictionary": "noise"},
+        {"dictionary": "random"}, {"features": "pca"}, {"features": "kmeans"}, {"patch": 6},
+    ]  # fmt: skip
+    origins = [shared(tmp_path / str(i), store, change)[0] for i, change in enumerate(changes)]
+    assert origins == ["trained"] * len(changes)
+    assert shared(tmp_path / "seed", store, seed=1)[0] == "trained"
+    assert shared(tmp_path / "again", store, {"atoms": 11, "classifier": "svm"})[0] == "taken"
 
 
 def test_patches_are_cut_from_everywhere_in_the_source():
@@ -97,7 +100,7 @@ def test_the_accuracy_in_cross_validation_is_scikit_learns(tmp_path):
 
 @pytest.mark.parametrize(("options", "line"), [
     ({"patch": 40}, "method.patch=40: images have only 28 pixels"),
-    ({"patch": 20, "stride": 8}, "method.pool=4: there are only 2 by 2 patches"),
+    ({"patch": 20, "stride": 8}, "method.pool=3: there are only 2 by 2 patches"),
     ({"atoms": 61, "features": "kmeans"}, "method.atoms=61: there are only 60 samples"),
 ])  # fmt: skip
 def test_patches_that_do_not_fit_are_one_clear_line(tmp_path, options, line):
@@ -179,3 +182,10 @@ def test_an_all_black_image_is_one_clear_line(tmp_path):
     p.target.inputs[7] = 0
     with pytest.raises(UserError, match="all zero"):
         self_taught_clustering.fit(self_taught_clustering.Config(), p, run(tmp_path, config("self_taught_clustering")))
+
+
+def test_a_sweep_without_source_accuracy_ends_with_its_table():
+    job = SimpleNamespace(overrides=["method=self_taught_clustering"], config=config("self_taught_clustering"))
+    record = {"status": "finished", "target_accuracy": 0.5, "edition": "sample"}
+    (row,) = sweeps.grouped([job, job], [record, record])
+    assert row["target"] == "0.5000 ± 0.0000" and row["n"] == "2/2"

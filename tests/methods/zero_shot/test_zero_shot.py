@@ -7,14 +7,17 @@ import pytest
 import torch
 
 from tests.conftest import config, run
+from transferlab import plan
+from transferlab.cli import execute
 from transferlab.config import method_files
 from transferlab.errors import UserError
 from transferlab.methods.zero_shot import ale, dap, devise, eszsl, semantic_output_codes, zero_shot
 from transferlab.methods.zero_shot._bilinear import violations
-from transferlab.methods.zero_shot._task import make_task
+from transferlab.methods.zero_shot._task import FOLDS, Task, make_task
 from transferlab.models import predictor as predictors
-from transferlab.models.zero_shot import compare, compose
+from transferlab.models.zero_shot import Lift, compare, compose, vectors
 from transferlab.problem import Labelled, Problem
+from transferlab.runs import RunFolder
 
 METHODS = sorted(name for name, path in method_files().items() if path.parent.name == "zero_shot")
 
@@ -33,12 +36,16 @@ def planted(seen=12, unseen=4, attributes=6, size=10, each=30, noise=0.1):
     return problem, x[~known], labels[~known] - seen
 
 
-def fit(name, folder, **options):
+ONE = {"zero_shot": {"margin": [0.2]}, "ale": {"margin": [1.0]}, "devise": {"margin": [1.0]}}
+"""Nothing to choose, where each choice costs a training."""
+
+
+def fit(name, folder):
     module = importlib.import_module(f"transferlab.methods.zero_shot.{name}")
     problem, x, y = planted()
     settings = config(name, steps=400, batch_size=32, lr=0.1)
     engine = run(folder, settings)
-    return module.fit(module.Config(**options), problem, engine).eval(), x, y, engine
+    return module.fit(module.Config(**ONE.get(name, {})), problem, engine).eval(), x, y, engine
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -61,7 +68,7 @@ def test_a_saved_predictor_answers_alike(tmp_path, name):
 def test_pulling_alone_collapses_and_the_margin_does_not(tmp_path, loss, low, high):
     problem, _, _ = planted(noise=5.0)  # inputs say little, so that pulling pays best at one point
     engine = run(tmp_path, config("zero_shot", steps=1500, batch_size=64, lr=0.05))
-    zero_shot.fit(zero_shot.Config(loss=loss), problem, engine)
+    zero_shot.fit(zero_shot.Config(loss=loss, margin=[0.2]), problem, engine)
     assert low <= engine.reports["embedding_spread"] <= high
 
 
@@ -69,7 +76,8 @@ def test_eszsl_minimises_the_papers_objective():
     """Gradient zero of ||X V S^T - Y||^2 + gamma ||V S^T||^2 + lambda ||X V||^2 + gamma lambda ||V||^2."""
     torch.manual_seed(0)
     x, s, y = torch.randn(20, 4).double(), torch.rand(5, 3).double(), torch.arange(20) % 5
-    v = eszsl.bilinear(x, y, s, 0.7, 0.3).double().requires_grad_()
+    x = x - x.mean(0)
+    v = eszsl.bilinear(Task(None, x, y, s, s), 0.7, 0.3)[0].double().requires_grad_()
     wanted = 2.0 * torch.nn.functional.one_hot(y, 5) - 1
     objective = (
         (x @ v @ s.T - wanted).square().sum() + 0.7 * (v @ s.T).square().sum() + 0.3 * (x @ v).square().sum()
@@ -79,14 +87,33 @@ def test_eszsl_minimises_the_papers_objective():
     assert gradient.abs().max() < 1e-4
 
 
-def test_ridge_is_scikit_learns():
+def test_ridge_is_scikit_learns_with_classes_weighing_alike():
     from sklearn.linear_model import Ridge
 
-    x, a = torch.randn(30, 4), torch.randn(30, 3)
-    weight, bias = semantic_output_codes.ridge(x, a, 2.0)
-    theirs = Ridge(2.0).fit(x.numpy(), a.numpy())
+    torch.manual_seed(0)
+    x, s, y = torch.randn(30, 4) + 1, torch.randn(3, 2), torch.tensor([0] * 18 + [1] * 9 + [2] * 3)
+    weight, bias = semantic_output_codes.ridge(Task(None, x, y, s, s), 2.0)
+    shares = (10 / torch.bincount(y).float())[y].numpy()
+    theirs = Ridge(2.0).fit(x.numpy(), s[y].numpy(), sample_weight=shares)
     np.testing.assert_allclose(weight.T.numpy(), theirs.coef_, atol=1e-4)
     np.testing.assert_allclose(bias.numpy(), theirs.intercept_, atol=1e-4)
+
+
+def test_with_every_input_a_landmark_the_kernel_is_exact():
+    from sklearn.metrics.pairwise import rbf_kernel
+    from sklearn.preprocessing import KernelCenterer
+
+    x = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
+    lift = Lift.fitted(x, torch.arange(40))
+    ours = lift(x)
+    kernel = KernelCenterer().fit_transform(rbf_kernel(x.numpy(), gamma=1 / (2 * torch.pdist(x).median().item() ** 2)))
+    np.testing.assert_allclose((ours @ ours.T).numpy(), kernel * 400 / np.trace(kernel), atol=0.02)
+    assert lift(x[:3]).allclose(ours[:3], atol=1e-4)
+
+
+def test_images_are_vectors_of_grey_values():
+    pixels = torch.tensor([[[[0, 30]], [[0, 60]], [[255, 90]]]], dtype=torch.uint8)
+    torch.testing.assert_close(vectors(pixels), torch.tensor([[85.0, 60.0]]) / 255)
 
 
 def test_attribute_classifiers_are_scikit_learns():
@@ -150,8 +177,35 @@ def test_choosing_looks_at_seen_classes_alone(tmp_path):
     assert rows == {tuple(row) for row in task.seen.tolist()}
 
 
-def test_without_signatures_it_is_one_clear_line(tmp_path):
+def test_folds_part_the_seen_classes_and_centre_on_their_own_inputs(tmp_path):
     problem, _, _ = planted()
-    object.__setattr__(problem, "signatures", None)
-    with pytest.raises(UserError, match="needs a signature of each class"):
-        make_task(problem, run(tmp_path, config()), "linear", "unit")
+    task = make_task(problem, run(tmp_path, config()), "linear", "centred")
+    folds = [task.fold(number, 0)[0] for number in range(FOLDS)]
+    assert len({tuple(row) for fold in folds for row in fold.unseen.tolist()}) == 2 * FOLDS
+    mean, *_ = folds[0]._moments
+    torch.testing.assert_close(mean, folds[0].inputs.double().mean(0))
+
+
+@pytest.mark.parametrize(("source", "words"), [
+    ("fashion_mnist", "needs a signature of each class; source=fashion_mnist has none"),
+    ("digits", "classes in the target that the source lacks"),
+])  # fmt: skip
+def test_data_that_does_not_describe_its_classes_is_one_clear_line(source, words, no_data):
+    with plan._hydra():
+        settings = plan.typed(plan._compose(
+            ["method=eszsl", f"source={source}", "target=mnist", "data.edition=sample"], None))  # fmt: skip
+    with pytest.raises(UserError, match=words):
+        plan.editions(settings)
+
+
+def test_letters_tell_digits_far_above_chance(no_data, tmp_path):
+    """Whole way: packaged samples, glyphs as signatures, a tenth by chance."""
+    with plan._hydra():
+        settings = plan.typed(plan._compose([
+            "method=semantic_output_codes", "source=emnist_letters", "target=mnist", "source.per_class=40",
+            "method.lam=[10]", "data.edition=sample", "figures=false", "store=null", "device.threads=1",
+        ], None))  # fmt: skip
+    folder = RunFolder(tmp_path / "run")
+    execute(settings, folder, parallel=True)
+    assert folder.status["status"] == "finished", folder.status
+    assert folder.results["target_mean_class_accuracy"] > 0.25

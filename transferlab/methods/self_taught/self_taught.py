@@ -39,13 +39,13 @@ class Config:
     """source: learned from it; random directions or a dictionary learned from noise are the controls of codes."""
     atoms: int = 256
     """Number of bases; may exceed the number of values."""
-    beta: float = 0.3
+    beta: float = 0.1
     """Sparsity, for inputs of mean square length 1."""
     patch: int | None = None
     """Height and width of the patches that images are described by, in pixels; null: by the whole input."""
-    stride: int = 3
+    stride: int = 4
     """Pixels from one patch to the next."""
-    pool: int = 4
+    pool: int = 3
     """Patches' codes are pooled over so many by so many cells of the image."""
     samples: int = 5000
     """Source samples, or patches of them, that the dictionary is learned from, at most."""
@@ -74,7 +74,9 @@ def fit(config: Config, problem: Problem, run: Run) -> Coded:
     x = (unlabelled - mean) / scale
     kind = config.features if config.features in ("raw", "pca", "kmeans") else config.dictionary
     settings = {"kind": kind, "atoms": config.atoms, "beta": config.beta, "iterations": config.iterations}
-    made = run.once_shared("dictionary", lambda: dictionary(kind, x, config, problem.seed), {"x": x}, settings)
+    made = {"dictionary": x[:0]}
+    if kind != "raw":
+        made = run.once_shared("dictionary", lambda: dictionary(kind, x, config, problem.seed), {"x": x}, settings)
     if "objective" in made:
         run.report({"objective_first": float(made["objective"][0]), "objective_last": float(made["objective"][-1])})
 
@@ -121,8 +123,6 @@ def some(inputs: Tensor, config: Config) -> Tensor:
 
 def dictionary(kind: str, x: Tensor, config: Config, seed: int) -> dict[str, Tensor]:
     """Rows float32 [K, D] for centred samples [n, D], and the objective after each pass where there is one."""
-    if kind == "raw":
-        return {"dictionary": x[:0]}
     if kind == "pca":
         return {"dictionary": torch.pca_lowrank(x, min(config.atoms, *x.shape), center=False)[2].T}
     if kind == "kmeans":

@@ -57,11 +57,12 @@ class Config:
 
 def fit(config: Config, problem: Problem, run: Run) -> Clusters:
     assert problem.source is not None and problem.target is not None
+    source_inputs, target_inputs = problem.source.inputs, problem.target.inputs
     clusters = config.clusters or len(problem.classes)
 
     def compute() -> dict[str, Tensor]:
-        source = flat(_some(problem.source.inputs, config.source_samples))
-        target = flat(_some(problem.target.inputs, config.samples))
+        source = flat(_some(source_inputs, config.source_samples))
+        target = flat(_some(target_inputs, config.samples))
         if config.mode == "kmeans":
             return kmeans(target, clusters, config.restarts, problem.seed)
         table = torch.cat([target, source]) if config.mode == "combined" else target

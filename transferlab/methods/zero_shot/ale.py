@@ -28,7 +28,7 @@ sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False)
 class Config:
     """Options of ale."""
 
-    margin: list[float] = field(default_factory=lambda: [1.0])
+    margin: list[float] = field(default_factory=lambda: [0.1, 1.0])
     """Margins to choose from (the paper's is 1)."""
     kernel: Literal["linear", "rbf"] = "rbf"
     """linear; rbf: a Gaussian kernel through 1,000 of the inputs (Nystrom)."""

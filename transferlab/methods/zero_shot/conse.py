@@ -29,9 +29,9 @@ class Config:
 
     top: int = 10
     """T, how many of the likeliest seen classes are combined."""
-    decay: list[float] = field(default_factory=lambda: [1e-4, 1e-3, 1e-2])
+    decay: list[float] = field(default_factory=lambda: [1e-5, 1e-4, 1e-3])
     """L2 penalties of the seen classes' classifier to choose from, beside the mean loss."""
-    kernel: Literal["linear", "rbf"] = "rbf"
+    kernel: Literal["linear", "rbf"] = "linear"
     """linear; rbf: a Gaussian kernel through 1,000 of the inputs (Nystrom)."""
     signatures: Literal["centred", "unit", "standard", "raw"] = "centred"
     """All of length 1: less the seen classes' mean; as they are; standardised. raw: not even that."""

@@ -28,9 +28,9 @@ sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False)
 class Config:
     """Options of dap. Signatures that are not 0 or 1 are set to 1 above their mean over all seen classes."""
 
-    decay: list[float] = field(default_factory=lambda: [1e-4, 1e-3, 1e-2])
+    decay: list[float] = field(default_factory=lambda: [1e-5, 1e-4, 1e-3])
     """L2 penalties of the attribute classifiers to choose from, beside the mean loss."""
-    kernel: Literal["linear", "rbf"] = "rbf"
+    kernel: Literal["linear", "rbf"] = "linear"
     """linear; rbf: a Gaussian kernel through 1,000 of the inputs (Nystrom)."""
     penalty: float = 0.0
     """Taken from the scores of seen classes where all compete (calibrated stacking)."""

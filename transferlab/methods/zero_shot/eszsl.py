@@ -29,7 +29,7 @@ sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False)
 class Config:
     """Options of eszsl."""
 
-    gamma: list[float] = field(default_factory=lambda: [100.0, 300.0, 1000.0, 3000.0, 10000.0, 30000.0])
+    gamma: list[float] = field(default_factory=lambda: [3.0, 10.0, 30.0, 100.0, 300.0])
     """Regularisers of the inputs to choose from (the authors': 1e-3 to 1e3)."""
     lam: list[float] = field(default_factory=lambda: [0.03, 0.1, 0.3, 1.0, 3.0])
     """Regularisers of the signatures to choose from (the authors': 1e-3 to 1e3)."""

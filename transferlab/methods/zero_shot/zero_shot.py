@@ -7,16 +7,15 @@ results.json shows it: the mean squared distance of embedded inputs from their m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transferlab.config import LABELLED, NOTHING, Sees, require
 from transferlab.methods.zero_shot._bilinear import violations
-from transferlab.methods.zero_shot._task import make_task
+from transferlab.methods.zero_shot._task import Setting, Task, choose, make_task
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Labelled, Problem
 from transferlab.training.engine import Run
@@ -32,8 +31,8 @@ class Config:
     """max_margin: the lecture's; l2: pulling alone, which collapses."""
     negatives: Literal["sum", "hardest"] = "sum"
     """Over which wrong classes the hinge goes: all of them, or the highest alone, as printed (stalls early)."""
-    margin: float = 0.2
-    """k; embeddings have length 1."""
+    margin: list[float] = field(default_factory=lambda: [0.1, 0.2, 0.5])
+    """k to choose from; embeddings have length 1."""
     size: int = 64
     """Dimensions of the common space."""
     kernel: Literal["linear", "rbf"] = "rbf"
@@ -44,33 +43,45 @@ class Config:
     """Taken from the scores of seen classes where all compete (calibrated stacking)."""
 
     def __post_init__(self) -> None:
-        require(self.margin > 0, f"method.margin={self.margin}: must be greater than 0")
+        require(len(self.margin) > 0, "method.margin=[]: at least one is needed")
+        require(min(self.margin) > 0, f"method.margin={self.margin}: must be greater than 0")
         require(self.size >= 1, f"method.size={self.size}: must be at least 1")
 
 
 def fit(config: Config, problem: Problem, run: Run) -> ZeroShot:
     task = make_task(problem, run, config.kernel, config.signatures)
-    with run.seeded("embeddings"):
-        f = nn.Linear(task.inputs.shape[1], config.size).to(run.device)
-        g = nn.Linear(task.seen.shape[1], config.size).to(run.device)
+    comparison = "euclidean" if config.loss == "l2" else "cosine"
 
-    def loss(batch, progress):
-        x, y, labels = f(batch.source.inputs).float(), g(task.seen).float(), batch.source.labels
-        if config.loss == "l2":
-            return {"pull": (x - y[labels]).square().sum(1).mean()}
-        return {"margin": max_margin(F.normalize(x) @ F.normalize(y).T, labels, config.margin, config.negatives)}
+    def train(task: Task, setting: Setting, fold: int | None = None) -> ZeroShot:
+        # Named apart: each is a durable stage of its own.
+        stage = "embed" if fold is None else f"margin {setting['margin']:g} fold {fold + 1}"
+        with run.seeded("embeddings"):
+            f = nn.Linear(task.inputs.shape[1], config.size).to(run.device)
+            g = nn.Linear(task.seen.shape[1], config.size).to(run.device)
 
-    own = replace(problem, source=Labelled(task.inputs, task.labels))
-    run.train("embed", {"f": f, "g": g}, loss, own.batches(source=run.config.train.batch_size))
-    codes, comparison = g(task.signatures).detach(), "euclidean" if config.loss == "l2" else "cosine"
-    with torch.no_grad():
-        embedded = f(task.inputs)
-    spread = (embedded - embedded.mean(0)).square().sum(1).mean()
-    total, codes_total = embedded.square().sum(1).mean(), codes.square().sum(1).mean()
-    code_spread = (codes - codes.mean(0)).square().sum(1).mean()
-    run.report({"embedding_spread": float(spread / total), "code_spread": float(code_spread / codes_total)})
-    weight, bias = f.weight.detach().T, f.bias.detach()
-    return ZeroShot(task.lift, weight, bias, codes, len(task.seen), comparison, penalty=config.penalty)
+        def loss(batch, progress):
+            x, y, labels = f(batch.source.inputs).float(), g(task.seen).float(), batch.source.labels
+            if config.loss == "l2":
+                return {"pull": (x - y[labels]).square().sum(1).mean()}
+            scores = F.normalize(x) @ F.normalize(y).T
+            return {"margin": max_margin(scores, labels, setting["margin"], config.negatives)}
+
+        own = replace(problem, source=Labelled(task.inputs, task.labels))
+        run.train(stage, {"f": f, "g": g}, loss, own.batches(source=run.config.train.batch_size))
+        weight, bias, codes = f.weight.detach().T, f.bias.detach(), g(task.signatures).detach()
+        return ZeroShot(task.lift, weight, bias, codes, len(task.seen), comparison, penalty=config.penalty)
+
+    margins = config.margin if config.loss == "max_margin" else config.margin[:1]
+    setting = choose(task, {"margin": margins}, problem.seed, train)
+    predictor = train(task, setting)
+    spreads = {"embedding_spread": spread(predictor.embed(task.inputs)), "code_spread": spread(predictor.codes)}
+    run.report({**spreads, **(setting if config.loss == "max_margin" else {})})
+    return predictor
+
+
+def spread(points: Tensor) -> float:
+    """The mean squared distance of points [N, E] from their mean, as a share of their mean square."""
+    return float((points - points.mean(0)).square().sum(1).mean() / points.square().sum(1).mean())
 
 
 def max_margin(scores: Tensor, labels: Tensor, margin: float, negatives: str) -> Tensor:

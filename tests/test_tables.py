@@ -1,0 +1,336 @@
+"""Tables: the real command on a tiny one, and the arithmetic against hand computation."""
+
+import csv
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import command
+from transferlab import data, layouts, plan, rendering, tables
+from transferlab.config import build, conf_dir
+from transferlab.errors import UserError
+
+TINY = """
+title: A tiny table
+time: a moment
+seeds: 2
+overrides: [data.edition=sample, train.steps=4, train.batch_size=8, train.evaluations=1, device.threads=1,
+            data.validation=50, figures=false]
+gap: [source_only, target_only]
+rows:
+  source_only: {overrides: [method=source_only]}
+  source_oracle: {overrides: [method=source_only], metric: oracle_target_accuracy}
+  diverging: {overrides: [method=source_only, train.lr=0.02]}
+  target_only: {overrides: [method=target_only]}
+columns:
+  mnist_usps: {overrides: [source=mnist, target=usps], cells: {diverging: [train.lr=1e30]}}
+  svhn_usps: {overrides: [source=svhn, target=usps]}
+published:
+  paper: {source: A paper, figures: {source_only: {mnist_usps: 0.5}, target_only: {mnist_usps: 0.9}}}
+"""
+TABLES = sorted(path.stem for path in (conf_dir() / "table").glob("*.yaml"))
+
+
+def finished(path):
+    """When the results of each finished run were written."""
+    folders = [p.parent for p in path.glob("outputs/sweep/*/status.json") if '"finished"' in p.read_text()]
+    return {folder: (folder / "results.json").stat().st_mtime_ns for folder in folders}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A folder with the table above: started, killed half way, started again with another launcher."""
+    path = tmp_path_factory.mktemp("table")
+    (path / "conf" / "table").mkdir(parents=True)
+    (path / "conf" / "table" / "tiny.yaml").write_text(TINY)
+    env = {"XDG_CACHE_HOME": str(path / "cache"), "TRANSFERLAB_DATA": ""}
+    words = ["table", "tiny", "--config-dir", "conf"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "transferlab", *words], cwd=path, env={**os.environ, **env},
+        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not finished(path):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = finished(path)
+    planned = command(*words, "--dry-run", cwd=path, **env)
+    done = command(*words, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=path, timeout=400, **env)
+    return path, env, before, planned, done
+
+
+def rows_of(path):
+    with (path / "outputs" / "tables" / "tiny" / "table.csv").open() as file:
+        return {(row["column"], row["row"]): row for row in csv.DictReader(file)}
+
+
+def test_a_killed_table_goes_on_without_repeating_a_finished_cell(tiny):
+    path, _, before, _, done = tiny
+    after = finished(path)
+    assert 1 <= len(before) < len(after) == 4  # two rows share the runs of source_only
+    assert before.items() <= after.items()
+    assert done.returncode == 1, done.stderr  # a cell has failed
+    assert f"tiny: {6 - len(before)} runs to go, {len(before)} finished" in done.stderr
+
+
+def test_means_and_spreads_are_those_of_the_records(tiny):
+    path = tiny[0]
+    for row in ("source_only", "target_only"):
+        values = [
+            json.loads(p.read_text())["target_accuracy"]
+            for p in path.glob(f"outputs/sweep/{row}-mnist-usps-*/results.json")
+        ]
+        line = rows_of(path)["mnist_usps", row]
+        assert line["n"] == line["seeds"] == "2" and line["edition"] == "sample"
+        assert float(line["mean"]) == pytest.approx(sum(values) / 2)
+        assert float(line["std"]) == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+    assert rows_of(path)["mnist_usps", "source_oracle"]["metric"] == "oracle_target_accuracy"
+
+
+def test_the_counts_really_used_stand_below(tiny):
+    done = tiny[-1]
+    mnist, usps = "mnist: 10000 + 2000 of 1x28x28, 10 classes", r"usps: 4000 + 1000 of 1x16x16, 10 classes"
+    assert re.search(rf"^mnist_usps \(sample\) +{re.escape(mnist)} +{re.escape(usps)}$", done.stdout, re.M)
+
+
+def test_a_failing_cell_is_shown_with_its_reason(tiny):
+    path, _, _, _, done = tiny
+    assert rows_of(path)["mnist_usps", "diverging"]["n"] == "0"
+    assert re.search(r"mnist_usps \(sample\), diverging: failed \(seeds 0, 1\): Diverged: loss", done.stdout)
+
+
+def test_a_column_without_its_data_is_marked_and_stays_empty(tiny):
+    path, _, _, _, done = tiny
+    lines = [line for (column, _), line in rows_of(path).items() if column == "svhn_usps"]
+    assert len(lines) == 4 and all(line["n"] == "0" and line["mean"] == "" for line in lines)
+    assert all(line["note"].startswith("needs svhn (seeds 0, 1): ") for line in lines)
+    assert "svhn_usps: needs svhn (seeds 0, 1): data.edition=sample: the package has no sample" in done.stdout
+
+
+def test_dry_run_says_what_is_left_and_runs_nothing(tiny):
+    path, env, before, planned, _ = tiny
+    assert planned.returncode == 0 and f"{6 - len(before)} runs to go, {len(before)} finished; about" in planned.stdout
+    assert "needs svhn" in planned.stdout
+    stamps = {p: p.stat().st_mtime_ns for p in path.rglob("outputs/sweep/*/*")}
+    done = command("table", "tiny", "--config-dir", "conf", "--dry-run", cwd=path, **env)
+    assert "2 runs to go, 4 finished" in done.stdout  # the diverging ones
+    assert {p: p.stat().st_mtime_ns for p in path.rglob("outputs/sweep/*/*")} == stamps
+
+
+def test_render_gives_the_same_from_the_folders_alone(tiny):
+    path, env, _, _, done = tiny
+    folder = path / "outputs" / "tables" / "tiny"
+    files = {p.name: p.read_bytes() for p in folder.iterdir()}
+    assert set(files) == {"table.txt", "table.md", "table.csv", "table.tex", "table.png"}
+    assert files["table.txt"].decode() in done.stdout
+    for p in folder.iterdir():
+        p.unlink()
+    code = "import sys; from transferlab import cli\ntry: cli.main()\nfinally: assert 'torch' not in sys.modules"
+    words = ["table", "tiny", "--render", "--config-dir", "conf"]
+    again = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=path, env={**os.environ, **env}, capture_output=True, text=True
+    )
+    assert again.returncode == 0, again.stderr
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == files
+    assert files["table.txt"].decode() in again.stdout
+
+
+def test_a_launch_takes_any_jobs_and_words_that_only_they_know(tmp_path, no_data):
+    taken = []
+    lists = [
+        ["method=finetune", "method.steps=3", "train.steps=5", "seed=4", f"hydra.sweep.dir={tmp_path}"],
+        ["method=dann", "method.gamma=2", "seed=9", f"hydra.sweep.dir={tmp_path}"],
+    ]
+    words = ["method.steps=3", f"hydra.sweep.dir={tmp_path}"]
+    plan.launch(lists, words, None, lambda composed: taken.append(plan.typed(composed)))
+    assert [(c.names["method"], c.seed) for c in taken] == [("finetune", 4), ("dann", 9)]
+    assert (taken[0].method.steps, taken[0].train.steps, taken[1].method.gamma) == (3, 5, 2)
+    assert len(list(tmp_path.glob("*/.hydra/config.yaml"))) == 2
+
+
+BAD = {
+    "tiny rows=sorce_only": "rows=sorce_only: allowed are .*; did you mean source_only",
+    "tiny columns=mnist": "columns=mnist: allowed are mnist_usps, svhn_usps",
+    "tiny seeds=0": "seeds=0: a number of seeds",
+    "tiny seed=3": "seed=3: seeds=… chooses",
+    "tiny sede=1": "sede: no such key; .*did you mean seed",
+    "tiny train.steps=1,2": "train.steps=1,2",
+    "tiny --rendr": "unrecognized arguments: --rendr",
+    "tiny hydra.sweep.subdir=x": "a table names its folders itself",
+    "tinny": "table=tinny: no such table; allowed are .*did you mean tiny",
+    "": "no such table; allowed are",
+}
+
+
+@pytest.mark.parametrize("words", BAD)
+def test_bad_words_are_one_line_status_two_and_no_torch(tiny, words, capsys, monkeypatch):
+    from transferlab import cli
+
+    path, env, *_ = tiny
+    monkeypatch.chdir(path)
+    for key, value in env.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setattr(sys, "argv", ["transferlab", "table", *words.split(), "--config-dir", "conf"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert stop.value.code == 2 and len(lines) == 1 and re.search(BAD[words], lines[0]), lines
+
+
+def test_a_bad_word_in_a_process_of_its_own(tmp_path):
+    done = command("table", "dann", "rows=dan", cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "did you mean dann" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def made(**changes) -> tables.Request:
+    """A request for a table of two rows and a column, with names that need escaping."""
+    values = {
+        "title": "50 % & more", "time": "", "seeds": [0, 1, 2], "gap": ["low", "up"],
+        "rows": {"low": {"overrides": []}, "a_b|c": {"overrides": []}, "up": {"overrides": []}},
+        "columns": {"x_y": {"overrides": []}},
+        "published": {"paper": {"source": "A & B", "figures": {"low": {"x_y": 0.4}, "a_b|c": {"x_y": 0.7},
+                                                               "up": {"x_y": 0.8}}}}, **changes,
+    }  # fmt: skip
+    table = build(tables.Table, values, "table")
+    return tables.Request("made", table, list(table.rows), list(table.columns), [0, 1, 2], [], None, True, False)
+
+
+def entry(row, values, column="x_y", edition="full", notes=()):
+    asked = made()
+    published = {"paper": asked.table.published["paper"].figures[row][column]}
+    return rendering.Entry(row, column, edition, "target_accuracy", 3, values, [60.0], published, list(notes), {})
+
+
+ENTRIES = [entry("low", [0.5, 0.5, 0.5]), entry("a_b|c", [0.80, 0.82, 0.84]), entry("up", [0.9], notes=["missing"])]
+
+
+def test_difference_and_gap_closed_by_hand():
+    low, middle, up = rendering.flat(made(), ENTRIES)
+    assert middle["mean"] == pytest.approx(0.82) and middle["std"] == pytest.approx(0.02) and middle["n"] == 3
+    assert middle["gap_closed"] == pytest.approx(0.8)  # (.82 - .5) / (.9 - .5)
+    assert middle["paper_difference"] == pytest.approx(0.12)
+    assert middle["paper_gap_closed"] == pytest.approx(0.75)  # (.7 - .4) / (.8 - .4)
+    assert (low["gap_closed"], up["gap_closed"]) == (0, 1)
+    assert up["std"] is None and up["n"] == 1
+
+
+def test_without_both_ends_there_is_no_gap():
+    assert [line["gap_closed"] for line in rendering.flat(made(), ENTRIES[:2])] == [None, None]
+    assert rendering.gap_closed(0.6, 0.5, 0.5) is None
+
+
+def test_every_form_is_well_formed(tmp_path):
+    text = rendering.write(made(), tmp_path, ENTRIES)
+    assert "0.8200 ± 0.0200 (3)" in text and "80.0 %" in text and "+0.1200" in text
+    with (tmp_path / "table.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [float(line["mean"]) for line in lines] == pytest.approx([0.5, 0.82, 0.9])
+    blocks = [b.splitlines() for b in (tmp_path / "table.md").read_text().split("\n\n") if b.startswith("|")]
+    for block in blocks:
+        assert len(block) == 5 and len({len(re.findall(r"(?<!\\)\|", line)) for line in block}) == 1
+        assert re.fullmatch(r"(\| --- )+\|", block[1])
+    latex = (tmp_path / "table.tex").read_text()
+    tabulars = re.findall(r"\\begin\{tabular\}\{(l+)\}\n(.*?)\\end\{tabular\}", latex, re.S)
+    assert len(tabulars) == latex.count(r"\begin{tabular}") == 2
+    for columns, body in tabulars:
+        cells = [line for line in body.splitlines() if line != r"\hline"]
+        assert len(cells) == 4 and all(line.endswith(r" \\") for line in cells)
+        assert {len(re.findall(r"(?<!\\)&", line)) for line in cells} == {len(columns) - 1}
+    bare = re.sub(r"\\[%&_$#{}\\]|\$\\pm\$|\\[a-z]+(\{\w*\})*", "", latex.split("\n", 1)[1])
+    assert not re.search(r"[%_$#^~±]", bare), bare
+    assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_backslash_and_its_friends_for_latex():
+    assert layouts.escaped("a_b & 5 % \\ ~") == r"a\_b \& 5 \% \textbackslash{} \textasciitilde{}"
+
+
+def test_editions_are_never_mixed_in_a_column(monkeypatch, no_data):
+    asked = made(rows={"low": {"overrides": ["method=source_only"]}, "up": {"overrides": ["method=target_only"]}},
+                 columns={"x_y": {"overrides": ["source=mnist", "target=usps"]}}, published={})  # fmt: skip
+    wanted = tables.cells(asked, fetch=False)
+    assert len(wanted) == 6 and [cell.config.seed for cell in wanted] == [0, 0, 1, 1, 2, 2]
+
+    def record(edition, accuracy):
+        return rendering.Record(edition, {"status": "finished"}, {"target_accuracy": accuracy, "seconds": 1.0}, {})
+
+    known = {cell.config.fingerprint({}): [record("full", 0.9)] for cell in wanted}
+    known[wanted[0].config.fingerprint({})] = [record("full", 0.9), record("sample", 0.1)]
+    found = rendering.entries(asked, wanted, known)
+    assert [(e.heading, e.row, e.values) for e in found] == [
+        ("x_y (full)", "low", [0.9, 0.9, 0.9]), ("x_y (full)", "up", [0.9, 0.9, 0.9]),
+        ("x_y (sample)", "low", [0.1]), ("x_y (sample)", "up", []),
+    ]  # fmt: skip
+    grid = rendering.grid(asked, found)
+    assert grid[0]["x_y (sample)"] == "0.1000 (1)" and grid[1]["x_y (sample)"] == "missing"
+
+
+def test_a_metric_that_is_not_there_is_refused_with_the_nearest(no_data):
+    asked = made(rows={"low": {"overrides": ["method=source_only"], "metric": "target_acuracy"}},
+                 columns={"x_y": {"overrides": ["source=mnist", "target=usps"]}}, published={}, gap=[])  # fmt: skip
+    wanted = tables.cells(asked, fetch=False)
+    done = rendering.Record("full", {"status": "finished"}, {"target_accuracy": 0.5, "seconds": 1.0}, {})
+    with pytest.raises(UserError, match="has no target_acuracy; .*did you mean target_accuracy"):
+        rendering.entries(asked, wanted, {wanted[0].config.fingerprint({}): [done]})
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"gap": ["low"]}, "gap=.*two rows are needed"),
+        ({"gap": ["low", "upp"]}, "gap=upp: allowed are low, a_b|c, up; did you mean up"),
+        ({"columns": {"x": {"overrides": [], "cells": {"lo": []}}}}, "columns.x.cells=lo: .*did you mean low"),
+        ({"rows": {"low": {"override": []}}}, "table.rows.low.override: no such key; .*did you mean overrides"),
+        ({"columns": ["x"]}, "table.columns=.*: a mapping is needed"),
+        ({"seeds": []}, "seeds: at least one is needed"),
+    ],
+)
+def test_a_table_that_is_not_right_is_refused(change, message):
+    with pytest.raises(UserError, match=message):
+        made(**change)
+
+
+@pytest.mark.parametrize("content", ["title: [", "3", ""])
+def test_a_file_that_is_no_table_is_refused(tmp_path, content):
+    (tmp_path / "table").mkdir()
+    (tmp_path / "table" / "mine.yaml").write_text(content)
+    with pytest.raises(UserError, match=r"mine\.yaml: (not readable as YAML|a mapping is needed)|a value is needed"):
+        tables.load("mine", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_shipped_table_composes_and_has_its_script(name, no_data):
+    table = tables.load(name, None)
+    here = [c for c in table.columns if _names(table, c) <= set(data.names())]
+    for part, count in ((f"rows={next(iter(table.rows))}", len(here)), (f"columns={here[0]}", len(table.rows))):
+        asked = tables.request([name, f"columns={','.join(here)}", "seeds=1", part])
+        assert len(tables.cells(asked, fetch=False)) == count > 0
+    script = Path(__file__).parents[1] / "scripts" / f"table_{name}"
+    assert script.stat().st_mode & 0o111 and f"transferlab table {name} " in script.read_text()
+
+
+def _names(table, column):
+    """The data sets that a column's cells name."""
+    words = [word for row in table.rows for word in table.overrides_of(row, column)]
+    return {value for key, _, value in (word.partition("=") for word in words) if key in ("source", "target")}
+
+
+def test_the_lecture_table_has_the_published_figures():
+    table = tables.load("dann", None)
+    gaps = [
+        rendering.gap_closed(*(table.published[p].figures[row][c] for row in ("dann", "source_only", "target_only")))
+        for p, c in (("icml2015", "mnist_mnistm"), ("icml2015", "synsigns_gtsrb"), ("jmlr2016", "svhn_mnist"))
+    ]
+    assert [round(100 * gap, 1) for gap in gaps] == [57.9, 56.7, 42.6]  # as the papers print them
+    assert statistics.mean(table.seeds) == 2 and table.gap == ["source_only", "target_only"]

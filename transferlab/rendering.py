@@ -1,0 +1,299 @@
+"""What the runs' folders say of a table, and the files that show it. A function of the folders alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transferlab import layouts
+from transferlab.config import edition_name, from_plain, nearest, require
+from transferlab.errors import UserError
+from transferlab.files import read_json, write_text
+from transferlab.runs import FINISHED, RunFolder
+from transferlab.sweeps import spread
+from transferlab.tables import Cell, Request, Table, cells, output_folder, to_run
+
+Records = dict[str, list["Record"]]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run's folder says."""
+
+    edition: str
+    status: dict[str, Any]
+    results: dict[str, Any]
+    """Empty where the run is not finished; so is data."""
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure of the table: a cell over its seeds, in one edition of the data."""
+
+    row: str
+    column: str
+    edition: str
+    metric: str
+    seeds: int
+    """How many are asked for."""
+    values: list[float]
+    """Of the finished runs."""
+    seconds: list[float]
+    published: dict[str, float]
+    notes: list[str]
+    data: dict[str, str]
+    """The source and the target in words, where a run is finished."""
+
+    @property
+    def heading(self) -> str:
+        return f"{self.column} ({self.edition})" if self.edition else self.column
+
+
+def records(sweep: Path) -> Records:
+    """What the folders in ``sweep`` hold, by the fingerprint of their config alone, whatever the edition."""
+    found: dict[str, list[Record]] = {}
+    for path in sorted(sweep.glob("*/config.json")):
+        folder, plain = RunFolder(path.parent), read_json(path)
+        plain["data"] = {**plain.get("data", {}), "root": None}  # which may be gone by now
+        try:
+            config = from_plain(plain)
+        except UserError:  # a run of another version
+            continue
+        status = folder.status
+        editions = status.get("editions")
+        if editions and config.fingerprint(editions) == status.get("fingerprint"):
+            done = status["status"] == FINISHED
+            read = [read_json(folder.path / f"{name}.json") if done else {} for name in ("results", "data")]
+            found.setdefault(config.fingerprint({}), []).append(Record(edition_name(editions), status, *read))
+    return found
+
+
+def entries(asked: Request, wanted: Sequence[Cell], known: Records) -> list[Entry]:
+    """The figures of a table. A column is split where its runs have more than one edition of the data."""
+    found = []
+    for column in asked.columns:
+        there = [(cell, known.get(cell.config.fingerprint({}), [])) for cell in wanted if cell.column == column]
+        for edition in sorted({r.edition for _, of_cell in there for r in of_cell}) or [""]:
+            for row in asked.rows:
+                of_row = [
+                    (cell, next((r for r in of_cell if r.edition == edition), None))
+                    for cell, of_cell in there
+                    if cell.row == row
+                ]
+                found.append(_entry(asked.table, row, column, edition, of_row))
+    return found
+
+
+def _entry(table: Table, row: str, column: str, edition: str, seeds: list[tuple[Cell, Record | None]]) -> Entry:
+    metric = table.rows[row].metric or table.metric
+    finished = [(cell, record) for cell, record in seeds if record and record.results]
+    done = [record.results for _, record in finished]
+    data = [{role: _domain(cell, record, role) for role in ("source", "target")} for cell, record in finished]
+    for results in done:
+        numbers = [key for key, value in results.items() if isinstance(value, float)]
+        where = f"{row}, {column}: results.json has no {metric}"
+        require(metric in results, f"{where}; it has {', '.join(numbers)}{nearest(metric, numbers)}")
+    states: dict[tuple[str, str], list[int]] = {}
+    for cell, record in seeds:
+        state = record.status["status"] if record else f"needs {cell.missing}" if cell.missing else "missing"
+        reason = record.status.get("reason", "") if record else cell.remedy
+        states.setdefault((state, reason), []).append(cell.config.seed)
+    notes = [
+        f"{state} (seed{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))})" + (f": {reason}" if reason else "")
+        for (state, reason), numbers in states.items()
+        if state != FINISHED
+    ]
+    published = {
+        name: float(paper.figures[row][column])
+        for name, paper in table.published.items()
+        if column in paper.figures.get(row, {})
+    }
+    return Entry(row, column, edition, metric, len(seeds), [float(r[metric]) for r in done],
+                 [r["seconds"] for r in done], published, notes, data[0] if data else {})  # fmt: skip
+
+
+def _domain(cell: Cell, record: Record, role: str) -> str:
+    """What a run has really used: 'mnist: 60000 + 10000 of 1x28x28, 10 classes, 5 labels each'."""
+    parts: list[dict[str, Any]] = [record.data.get(f"{role}_{split}", {}) for split in ("train", "test")]
+    first = next((part for part in parts if part), {})
+    counts = " + ".join(str(part.get("count", 0)) for part in parts)
+    words = f"{first.get('name', '?')}: {counts} of {'x'.join(map(str, first.get('shape', '?')))}"
+    few = getattr(cell.config, role).per_class
+    labels = f", {few} labels each" if few else ""
+    return f"{words}, {first['class_count']} classes{labels}" if first.get("class_count") else words
+
+
+def gap_closed(value: float | None, lower: float | None, upper: float | None) -> float | None:
+    """(value - lower) / (upper - lower), where all three are there and differ."""
+    if value is None or lower is None or upper is None or upper == lower:
+        return None
+    return (value - lower) / (upper - lower) + 0.0  # no minus zero
+
+
+def flat(asked: Request, found: Sequence[Entry]) -> list[dict[str, Any]]:
+    """A record for each figure, with plain numbers: the lines of table.csv."""
+    means = {(e.heading, e.row): statistics.mean(e.values) for e in found if e.values}
+    lower, upper = asked.table.gap or ("", "")
+    lines = []
+    for entry in found:
+        mean = means.get((entry.heading, entry.row))
+        ends = [means.get((entry.heading, row)) for row in (lower, upper)]
+        line: dict[str, Any] = {
+            "column": entry.column, "edition": entry.edition, "row": entry.row, "metric": entry.metric,
+            "n": len(entry.values), "seeds": entry.seeds, "mean": mean,
+            "std": statistics.stdev(entry.values) if len(entry.values) > 1 else None,
+            "gap_closed": gap_closed(mean, *ends),
+        }  # fmt: skip
+        for name, paper in asked.table.published.items():
+            figure = entry.published.get(name)
+            ends = [paper.figures.get(row, {}).get(entry.column) for row in (lower, upper)]
+            line[name] = figure
+            line[f"{name}_difference"] = None if mean is None or figure is None else mean - figure
+            line[f"{name}_gap_closed"] = gap_closed(figure, *ends)
+        line["seconds"] = statistics.mean(entry.seconds) if entry.seconds else None
+        line["note"] = "; ".join(entry.notes)
+        lines.append(line)
+    return lines
+
+
+def grid(asked: Request, found: Sequence[Entry]) -> list[dict[str, str]]:
+    """Rows by columns: mean ± std (n)."""
+    lines: dict[str, dict[str, str]] = {row: {" ": row} for row in asked.rows}
+    for entry in found:
+        state = entry.notes[0].partition(" (")[0] if entry.notes else ""
+        lines[entry.row][entry.heading] = f"{spread(entry.values)} ({len(entry.values)})" if entry.values else state
+    return list(lines.values())
+
+
+def details(asked: Request, found: Sequence[Entry]) -> list[dict[str, str]]:
+    """A line for each figure: seeds, published figures, differences, the gap closed, and the time."""
+    shown = []
+    for entry, line in zip(found, flat(asked, found), strict=True):
+        row = {
+            "column": entry.heading, "row": entry.row,
+            "metric": entry.metric if entry.metric != asked.table.metric else "",
+            "seeds": f"{line['n']}/{line['seeds']}", "mean ± std": spread(entry.values),
+            "gap closed": _percent(line["gap_closed"]),
+        }  # fmt: skip
+        for name in asked.table.published:
+            figure, difference = line[name], line[f"{name}_difference"]
+            gap = _percent(line[f"{name}_gap_closed"])
+            row[name] = "" if figure is None else f"{figure:.4f}" + (f" ({gap})" if gap else "")
+            row[f"minus {name}"] = "" if difference is None else f"{difference:+.4f}"
+        row["seconds"] = "" if line["seconds"] is None else f"{line['seconds']:.0f}"
+        shown.append(row)
+    return shown
+
+
+def data_used(found: Sequence[Entry]) -> list[dict[str, str]]:
+    """A line for each column, or for each of its figures where they differ in their data."""
+    lines = []
+    for heading in dict.fromkeys(entry.heading for entry in found):
+        there = [entry for entry in found if entry.heading == heading and entry.data]
+        same = all(entry.data == there[0].data for entry in there)
+        for entry in there[:1] if same else there:
+            lines.append({"column": heading, "row": "" if same else entry.row, **entry.data})
+    return lines
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f} %"
+
+
+def footnotes(asked: Request, found: Sequence[Entry]) -> list[str]:
+    """What went wrong and why, then where the published figures come from."""
+    notes: dict[str, list[str]] = {}
+    for entry in found:
+        for note in (note for note in entry.notes if ": " in note):
+            notes.setdefault(note, []).append(f"{entry.heading}, {entry.row}")
+    lines = []
+    for note, places in notes.items():
+        whole = {p.partition(", ")[0] for p in places}
+        everywhere = len(whole) == 1 and len(places) == len(asked.rows)
+        lines.append(f"{whole.pop() if everywhere else '; '.join(places)}: {note}")
+    papers = [f"{name}: {paper.source}" for name, paper in asked.table.published.items()]
+    return lines + papers
+
+
+def render(asked: Request) -> str:
+    """Write the table from the folders of its runs; returns its text, and where the files are."""
+    wanted = cells(asked, fetch=False)
+    folder = output_folder(asked, wanted)
+    return f"{write(asked, folder, entries(asked, wanted, records(wanted[0].sweep)))}\n{folder}"
+
+
+def write(asked: Request, folder: Path, found: Sequence[Entry]) -> str:
+    """Write table.txt, .md, .csv, .tex and .png into ``folder``; returns the text."""
+    from transferlab.evaluation import figures
+
+    title, notes = asked.table.title, footnotes(asked, found)
+    tables = [rows for rows in (grid(asked, found), details(asked, found), data_used(found)) if rows]
+    text = "\n\n".join([title, *map(layouts.text, tables), "\n".join(notes)]).rstrip() + "\n"
+    write_text(folder / "table.txt", text)
+    listed = "\n".join(f"- {note}" for note in notes)
+    markdown = [f"# {title}", *map(layouts.markdown, tables), listed]
+    write_text(folder / "table.md", "\n\n".join(markdown).rstrip() + "\n")
+    latex = [f"% {title}", *map(layouts.latex, tables), *(layouts.escaped(note) + r"\\" for note in notes)]
+    write_text(folder / "table.tex", "\n".join(latex) + "\n")
+    lines = flat(asked, found)
+    content = io.StringIO()
+    writer = csv.DictWriter(content, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    write_text(folder / "table.csv", content.getvalue())
+    headings = list(dict.fromkeys(entry.heading for entry in found))
+    bars = {row: [e for e in found if e.row == row] for row in asked.rows}
+    figures.bars(
+        headings,
+        {row: [e.values for e in of_row] for row, of_row in bars.items()},
+        {row: [list(e.published.values()) for e in of_row] for row, of_row in bars.items()},
+        folder / "table.png",
+        title,
+        asked.table.metric.replace("_", " "),
+    )
+    return text
+
+
+def forecast(asked: Request, wanted: Sequence[Cell]) -> tuple[list[dict[str, str]], str]:
+    """What is finished and what would run, and in a sentence how long that will take, by the finished runs."""
+    known = records(wanted[0].sweep)
+    took: dict[tuple[str, ...], list[float]] = {}
+    for cell in wanted:
+        for record in known.get(cell.config.fingerprint({}), []):
+            for key in _alike(cell):
+                took.setdefault(key, []).extend([record.results["seconds"]] if record.results else [])
+    waiting = to_run(wanted)
+    times = [next((took[key] for key in _alike(cell) if took.get(key)), []) for cell in waiting]
+    seconds = sum(statistics.mean(t) for t in times if t)
+    folders = {cell.folder for cell in waiting}
+    lines = []
+    for column in asked.columns:
+        for row in asked.rows:
+            of_pair = [cell for cell in wanted if (cell.row, cell.column) == (row, column)]
+            seeds: dict[str, list[str]] = {"finished": [], "to run": []}
+            for cell in (cell for cell in of_pair if cell.editions):
+                seeds["to run" if cell.folder in folders else "finished"].append(str(cell.config.seed))
+            needs = {f"needs {cell.missing}: {cell.remedy}" for cell in of_pair if cell.missing}
+            lines.append(
+                {"column": column, "row": row, **{k: ",".join(v) for k, v in seeds.items()}, "note": "".join(needs)}
+            )
+    finished = len({cell.folder for cell in wanted if cell.editions}) - len(waiting)
+    expected = f"about {_duration(seconds)} one at a time, by the finished ones" if seconds else asked.table.time
+    return lines, f"{asked.name}: {len(waiting)} runs to go, {finished} finished" + (f"; {expected}" if waiting else "")
+
+
+def _alike(cell: Cell) -> list[tuple[str, ...]]:
+    """What a run's time is guessed from, the nearest first: its row and column, its row, the table."""
+    return [(cell.row, cell.column), (cell.row,), ()]
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{rest} s"

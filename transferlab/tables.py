@@ -1,0 +1,231 @@
+"""Tables as configs: rows x columns x seeds of ordinary runs, and what the runs' folders say of them.
+
+A cell is one run, composed of the overrides of table, row, column and cell, then of the command line: the last wins.
+What a table shows is a function of the folders alone. Torch is imported only inside a run.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from transferlab import plan
+from transferlab.config import Config, build, conf_dir, nearest, require
+from transferlab.errors import DataMissing, UserError
+from transferlab.runs import FINISHED, RunFolder
+
+
+@dataclass
+class Row:
+    """A line of the table: most often a method."""
+
+    overrides: list[str]
+    metric: str | None = None
+    """A key of results.json in place of the table's."""
+
+
+@dataclass
+class Column:
+    """Most often a pair of domains."""
+
+    overrides: list[str]
+    cells: dict[str, list[str]] = field(default_factory=dict)
+    """Overrides of single cells, by row."""
+
+
+@dataclass
+class Published:
+    """Figures of a paper to compare with."""
+
+    source: str
+    figures: dict[str, dict[str, float]]
+    """By row, then by column, in the metric's units."""
+
+
+@dataclass
+class Table:
+    """A file of conf/table."""
+
+    title: str
+    rows: dict[str, Row]
+    columns: dict[str, Column]
+    seeds: list[int]
+    time: str
+    """What to expect of all its runs together."""
+    metric: str = "target_accuracy"
+    """A key of results.json."""
+    overrides: list[str] = field(default_factory=list)
+    """Of all cells."""
+    gap: list[str] = field(default_factory=list)
+    """The rows at 0 and at 100 percent of the gap that the others close."""
+    published: dict[str, Published] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key in ("rows", "columns", "seeds"):
+            require(bool(getattr(self, key)), f"{key}: at least one is needed")
+        require(len(self.gap) in (0, 2), f"gap={self.gap}: two rows are needed, the lower and the upper")
+        for row in self.gap:
+            _known(row, self.rows, "gap")
+        for name, there in self.columns.items():
+            for row in there.cells:
+                _known(row, self.rows, f"columns.{name}.cells")
+        for name, paper in self.published.items():
+            for row, figures in paper.figures.items():
+                _known(row, self.rows, f"published.{name}.figures")
+                for column in figures:
+                    _known(column, self.columns, f"published.{name}.figures.{row}")
+
+    def overrides_of(self, row: str, column: str) -> list[str]:
+        """The overrides of a cell, the strongest last."""
+        there = self.columns[column]
+        return [*self.overrides, *self.rows[row].overrides, *there.overrides, *there.cells.get(row, [])]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command line asks for."""
+
+    name: str
+    table: Table
+    rows: list[str]
+    columns: list[str]
+    seeds: list[int]
+    words: list[str]
+    """Overrides for every cell."""
+    config_dir: str | None
+    render: bool
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run that a table asks for."""
+
+    row: str
+    column: str
+    config: Config
+    overrides: list[str]
+    sweep: Path
+    """The folder of all runs' folders."""
+    editions: dict[str, str]
+    """Empty where the data is missing."""
+    missing: str = ""
+    """The data set that is missing."""
+    remedy: str = ""
+
+    @property
+    def folder(self) -> Path:
+        return self.sweep / plan.run_name(self.config, self.editions)
+
+
+def request(words: Sequence[str]) -> Request:
+    """Read a command line. Raises :class:`UserError` for a name that is not there."""
+    parser = argparse.ArgumentParser(prog="transferlab table", description="Run what is missing of a table; write it.")
+    parser.add_argument("words", nargs="*", metavar="name [rows=a,b] [columns=c,d] [seeds=3 or 0,5] [key=value …]")
+    parser.add_argument("--config-dir", help="folder with more of table/ and the other groups")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--render", action="store_true", help="run nothing: write the table from the runs' folders")
+    only.add_argument("--dry-run", action="store_true", help="run nothing: say what would run, and for how long")
+    parser.error = plan.refuse  # type: ignore[method-assign]
+    args = parser.parse_intermixed_args(list(words))
+    name, *rest = args.words or ["?"]
+    table = load(name, args.config_dir)
+    asked = {"rows": list(table.rows), "columns": list(table.columns)}
+    seeds, overrides = table.seeds, []
+    for word in rest:
+        key, _, value = word.partition("=")
+        if key in asked:
+            wanted = _parts(value)
+            for part in wanted:
+                _known(part, getattr(table, key), key)
+            asked[key] = [part for part in getattr(table, key) if part in wanted]
+        elif key == "seeds":
+            seeds = _seeds(value)
+        else:
+            hint = "seeds=… chooses a table's seeds" if key == "seed" else "a table names its folders itself"
+            require(key not in ("seed", "hydra.sweep.subdir"), f"{word}: {hint}")
+            overrides.append(word)
+    rows, columns = asked.values()
+    return Request(name, table, rows, columns, seeds, overrides, args.config_dir, args.render, args.dry_run)
+
+
+def _parts(value: str) -> list[str]:
+    return [part.strip() for part in value.strip("[]").split(",")]
+
+
+def _seeds(value: str) -> list[int]:
+    parts = _parts(value)
+    numbers = all(part.isdecimal() for part in parts)
+    require(numbers and value != "0", f"seeds={value}: a number of seeds or a list such as 0,5 or [7] is needed")
+    return list(range(int(value))) if value.isdecimal() else [int(part) for part in dict.fromkeys(parts)]
+
+
+def load(name: str, config_dir: str | None) -> Table:
+    """The table ``name`` of conf/table, or of ``config_dir``/table. Raises :class:`UserError` where it is not right."""
+    require(config_dir is None or Path(config_dir).is_dir(), f"--config-dir {config_dir}: no such folder")
+    places = [Path(place) / "table" for place in (conf_dir(), config_dir) if place]
+    files = {path.stem: path for place in places for path in sorted(place.glob("*.yaml"))}
+    require(name in files, f"table={name}: no such table; allowed are {', '.join(sorted(files))}{nearest(name, files)}")
+    try:
+        values: Any = OmegaConf.to_container(OmegaConf.load(files[name]))
+    except Exception as error:  # the parser raises many kinds
+        raise UserError(f"{files[name]}: not readable as YAML ({' '.join(str(error).split())})") from None
+    require(isinstance(values, dict), f"{files[name]}: a mapping is needed")
+    if isinstance(values.get("seeds"), int):
+        values["seeds"] = list(range(values["seeds"]))
+    return build(Table, values, f"table/{name}")
+
+
+def cells(asked: Request, fetch: bool) -> list[Cell]:
+    """Every cell of a request, seed by seed, so that the whole table stands early with few seeds.
+
+    fetch: whether data may be downloaded. Raises :class:`UserError` for what cannot be composed or does not fit.
+    """
+    pairs = [(row, column) for column in asked.columns for row in asked.rows]
+    lists = [[*asked.table.overrides_of(*pair), *asked.words] for pair in pairs]
+    quiet = [] if fetch else ["data.download=false"]
+    composed = plan.compose([[*words, *quiet] for words in lists], asked.config_dir)
+    found = []
+    for (row, column), words, one in zip(pairs, lists, composed, strict=True):
+        editions, missing, remedy = _editions(plan.typed(one), asked.render)
+        of_pair = []
+        for seed in asked.seeds:
+            one.seed = seed
+            job = [*words, f"seed={seed}"]
+            of_pair.append(
+                Cell(row, column, plan.typed(one), job, Path(one.hydra.sweep.dir), editions, missing, remedy)
+            )
+        found.append(of_pair)
+    return [cell for of_seed in zip(*found, strict=True) for cell in of_seed]
+
+
+def _editions(config: Config, render: bool) -> tuple[dict[str, str], str, str]:
+    """The editions found; or none, the data set that is missing, and how to get it."""
+    try:
+        return plan.editions(config), "", ""
+    except DataMissing as error:
+        return {}, error.name, str(error)
+    except UserError:
+        if not render:
+            raise
+        return {}, "", ""  # what a run's folder says stands without its data
+
+
+def to_run(wanted: Sequence[Cell]) -> list[Cell]:
+    """The cells that are not finished, but for those whose data is missing; rows may share a run."""
+    runs = {cell.folder: cell for cell in wanted if cell.editions}
+    return [cell for folder, cell in runs.items() if RunFolder(folder).status.get("status") != FINISHED]
+
+
+def output_folder(asked: Request, wanted: Sequence[Cell]) -> Path:
+    """Where the table's files go: tables/<name> beside the folder of the runs."""
+    return wanted[0].sweep.parent / "tables" / asked.name
+
+
+def _known(name: str, allowed: Any, key: str) -> None:
+    require(name in allowed, f"{key}={name}: allowed are {', '.join(allowed)}{nearest(name, allowed)}")
