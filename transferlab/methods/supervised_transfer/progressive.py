@@ -36,7 +36,7 @@ class Config:
     """source: earlier columns are trained; random: frozen as initialised, the control."""
     adapter: bool = True
     """Laterals go through a small learned layer; false: linear ones, equation 2."""
-    alpha: float = 0.1
+    alpha: float = 1.0
     """Initial scale of what comes from earlier columns (the paper draws it from 1, 0.1, 0.01)."""
     steps: int | None = None
     """Steps on the target; null: train.steps."""
