@@ -47,7 +47,7 @@ BAD = {
     "--config-dir=/nowhere": "--config-dir /nowhere: no such folder",
     "--config-name=other": "--config-name: there is one config",
     "resume=": "resume=: say which run's folder",
-    "runn": "runn: no such verb; allowed are run, table, doctor, compare; did you mean run",
+    "runn": "runn: no such verb; allowed are run, .*; did you mean run",
     "resume=nowhere": "resume=nowhere: no run's folder",
 }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import command
-from transferlab import data, layouts, rendering, tables
+from transferlab import data, layouts, plan, rendering, tables
 from transferlab.config import build, conf_dir
 from transferlab.errors import UserError
 
@@ -64,9 +64,9 @@ def tiny(tmp_path_factory):
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = finished(path)
-    plan = command(*words, "--dry-run", cwd=path, **env)
+    planned = command(*words, "--dry-run", cwd=path, **env)
     done = command(*words, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=path, timeout=400, **env)
-    return path, env, before, plan, done
+    return path, env, before, planned, done
 
 
 def rows_of(path):
@@ -118,9 +118,9 @@ def test_a_column_without_its_data_is_marked_and_stays_empty(tiny):
 
 
 def test_dry_run_says_what_is_left_and_runs_nothing(tiny):
-    path, env, before, plan, _ = tiny
-    assert plan.returncode == 0 and f"{6 - len(before)} runs to go, {len(before)} finished; about" in plan.stdout
-    assert "needs svhn" in plan.stdout
+    path, env, before, planned, _ = tiny
+    assert planned.returncode == 0 and f"{6 - len(before)} runs to go, {len(before)} finished; about" in planned.stdout
+    assert "needs svhn" in planned.stdout
     stamps = {p: p.stat().st_mtime_ns for p in path.rglob("outputs/sweep/*/*")}
     done = command("table", "tiny", "--config-dir", "conf", "--dry-run", cwd=path, **env)
     assert "2 runs to go, 4 finished" in done.stdout  # the diverging ones
@@ -143,6 +143,19 @@ def test_render_gives_the_same_from_the_folders_alone(tiny):
     assert again.returncode == 0, again.stderr
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == files
     assert files["table.txt"].decode() in again.stdout
+
+
+def test_a_launch_takes_any_jobs_and_words_that_only_they_know(tmp_path, no_data):
+    taken = []
+    lists = [
+        ["method=finetune", "method.steps=3", "train.steps=5", "seed=4", f"hydra.sweep.dir={tmp_path}"],
+        ["method=dann", "method.gamma=2", "seed=9", f"hydra.sweep.dir={tmp_path}"],
+    ]
+    words = ["method.steps=3", f"hydra.sweep.dir={tmp_path}"]
+    plan.launch(lists, words, None, lambda composed: taken.append(plan.typed(composed)))
+    assert [(c.names["method"], c.seed) for c in taken] == [("finetune", 4), ("dann", 9)]
+    assert (taken[0].method.steps, taken[0].train.steps, taken[1].method.gamma) == (3, 5, 2)
+    assert len(list(tmp_path.glob("*/.hydra/config.yaml"))) == 2
 
 
 BAD = {

@@ -95,7 +95,10 @@ def launch(lists: Sequence[Sequence[str]], words: Sequence[str], config_dir: str
     with _hydra():
         engine = GlobalHydra.instance().hydra
         assert engine is not None
-        shared = [*words, *_search_path(config_dir), "hydra.mode=MULTIRUN"]
+        ours = [
+            word for word in words if word.lstrip("+~").startswith(("hydra.", "hydra/"))
+        ]  # others are for jobs alone
+        shared = [*ours, *_search_path(config_dir), "hydra.mode=MULTIRUN"]
         config = engine.compose_config("config", shared, RunMode.MULTIRUN, with_log_configuration=False)
         context = HydraContext(config_loader=engine.config_loader, callbacks=Callbacks(config))
         launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=config)

@@ -28,7 +28,7 @@ _FINE = 6
 REACH = 1.05
 """Where a drawing ends: a little margin around the sign."""
 RED, WHITE, BLACK = (196, 28, 38), (242, 242, 240), (18, 18, 20)
-BLUE, YELLOW, GREEN, GREY = (16, 78, 170), (250, 178, 24), (20, 140, 80), (112, 112, 112)
+BLUE, YELLOW, GREEN, GREY = (16, 78, 170), (250, 178, 24), (20, 140, 80), (88, 88, 88)
 
 
 @cache
@@ -57,7 +57,7 @@ def _pixels(draw: Callable[[Sheet], None]) -> np.ndarray:
 
 
 class Sheet:
-    """A transparent sheet to draw a sign on; what comes later is ``zoom`` times larger around (0, ``middle``)."""
+    """A transparent sheet to draw a sign on."""
 
     def __init__(self) -> None:
         from PIL import Image, ImageDraw
@@ -65,24 +65,15 @@ class Sheet:
         side = SIZE * _FINE
         self.image = Image.new("RGBA", (side, side), (*GREY, 0))
         self._pen = ImageDraw.Draw(self.image)
-        self.zoom, self.middle = 1.0, 0.0
-
-    def _length(self, length: float) -> float:
-        return self.zoom * length * SIZE * _FINE / (2 * REACH)
-
-    def _place(self, point: Point) -> Point:
-        x, y = point
-        half = SIZE * _FINE / 2
-        return half + self._length(x), half + self._length(y - self.middle) + self.middle * half / REACH
 
     def polygon(self, points: Sequence[Point], colour: Colour, rounding: float = 0.0) -> None:
         """A filled polygon, its corners rounded with a radius that comes on top of its points."""
-        self._pen.polygon([self._place(point) for point in points], fill=colour)
+        self._pen.polygon([_place(point) for point in points], fill=colour)
         if rounding:
             self.line([*points, points[0]], 2 * rounding, colour)
 
     def disc(self, centre: Point, radius: float, colour: Colour) -> None:
-        (x, y), r = self._place(centre), self._length(radius)
+        (x, y), r = _place(centre), _length(radius)
         self._pen.ellipse([x - r, y - r, x + r, y + r], fill=colour)
 
     def ring(self, centre: Point, radius: float, width: float, colour: Colour) -> None:
@@ -91,7 +82,7 @@ class Sheet:
 
     def line(self, points: Sequence[Point], width: float, colour: Colour) -> None:
         """A line through ``points`` with round ends and joints."""
-        self._pen.line([self._place(point) for point in points], fill=colour, width=round(self._length(width)))
+        self._pen.line([_place(point) for point in points], fill=colour, width=round(_length(width)))
         for point in points:
             self.disc(point, width / 2, colour)
 
@@ -116,7 +107,7 @@ class Sheet:
             return end[0] - back * dx - across * dy, end[1] - back * dy + across * dx
 
         base = at(0.7 * head, 0)
-        self._pen.line([self._place(p) for p in (*points[:-1], base)], fill=colour, width=round(self._length(width)))
+        self._pen.line([_place(p) for p in (*points[:-1], base)], fill=colour, width=round(_length(width)))
         for point in points[1:-1]:
             self.disc(point, width / 2, colour)
         sides = at(0.55 * head, head / 2), at(0.55 * head, -head / 2)
@@ -132,8 +123,8 @@ class Sheet:
         """Words stretched so that their ink fills the box."""
         from PIL import Image
 
-        mask = _ink(words).resize((round(self._length(width)), round(self._length(height))), Image.Resampling.BILINEAR)
-        x, y = self._place(centre)
+        mask = _ink(words).resize((round(_length(width)), round(_length(height))), Image.Resampling.BILINEAR)
+        x, y = _place(centre)
         self.image.paste(colour, (round(x - mask.width / 2), round(y - mask.height / 2)), mask)
 
 
@@ -148,6 +139,14 @@ def _ink(words: str) -> Image.Image:
     # DejaVu Sans is too thin for the signs' DIN 1451, and its bold too thick.
     ImageDraw.Draw(mask).text((50, 50), words, fill=255, font=font, stroke_width=7)
     return mask.crop(mask.getbbox())
+
+
+def _length(length: float) -> float:
+    return length * SIZE * _FINE / (2 * REACH)
+
+
+def _place(point: Point) -> Point:
+    return _length(point[0] + REACH), _length(point[1] + REACH)
 
 
 def _across(start: Point, end: Point, length: float) -> Point:
@@ -174,7 +173,7 @@ def _regular(corners: int, radius: float, turn: float) -> list[Point]:
 def prohibition(sheet: Sheet) -> None:
     sheet.disc((0, 0), 1.0, WHITE)
     sheet.disc((0, 0), 0.97, RED)
-    sheet.disc((0, 0), 0.78, WHITE)
+    sheet.disc((0, 0), 0.73, WHITE)
 
 
 def end_of(sheet: Sheet) -> None:
@@ -201,53 +200,59 @@ def warning(sheet: Sheet, up: int = 1) -> None:
     for radius, rounding, colour in ((1.0, 0.12, WHITE), (0.93, 0.12, RED), (0.77, 0.03, WHITE)):
         corners = [(radius * x, radius * y + middle) for x, y in _regular(3, 1.0, -90 * up)]
         sheet.polygon(corners, colour, rounding)
-    sheet.zoom, sheet.middle = 1.13, middle
 
 
 # Symbols
 
 
+def _number(sheet: Sheet, number: str, colour: Colour, size: float = 1.0) -> None:
+    """Digits apart from each other, as DIN 1451 has them."""
+    wide, gap, height = (0.47, 0.11, 0.78) if len(number) == 2 else (0.34, 0.08, 0.74)
+    wide, gap, height = size * wide, size * gap, size * height
+    widths = [wide * (0.6 if digit == "1" else 1) for digit in number]
+    x = -(sum(widths) + gap * (len(number) - 1)) / 2
+    for digit, width in zip(number, widths, strict=True):
+        sheet.text(digit, (x + width / 2, 0), width, height, colour)
+        x += width + gap
+
+
 def _speed(number: str) -> Callable[[Sheet], None]:
     def draw(sheet: Sheet) -> None:
         prohibition(sheet)
-        width, height = (0.92, 0.74) if len(number) == 2 else (1.16, 0.66)
-        sheet.text(number, (0, 0), width, height, BLACK)
+        _number(sheet, number, BLACK)
 
     return draw
 
 
 def _end_of_speed_limit_80(sheet: Sheet) -> None:
     end_of(sheet)
-    sheet.text("80", (0, 0), 1.15, 0.86, GREY)
+    _number(sheet, "80", GREY, 1.25)
     stripes(sheet)
 
 
-def _car(sheet: Sheet, x: float, colour: Colour) -> None:
+def _car(sheet: Sheet, x: float, y: float, colour: Colour) -> None:
     """From behind: wheels, body and roof."""
-    sheet.polygon([(x - 0.27, -0.02), (x + 0.27, -0.02), (x + 0.27, 0.12), (x - 0.27, 0.12)], colour, 0.02)
-    sheet.line([(x - 0.22, -0.02), (x - 0.17, -0.17), (x + 0.17, -0.17), (x + 0.22, -0.02)], 0.06, colour)
-    for side in (-1, 1):
-        sheet.polygon(
-            [(x + side * 0.25, 0.1), (x + side * 0.25, 0.22), (x + side * 0.15, 0.22), (x + side * 0.15, 0.1)], colour
-        )
+    sheet.polygon([(x - 0.25, y), (x + 0.25, y), (x + 0.25, y + 0.12), (x - 0.25, y + 0.12)], colour, 0.02)
+    sheet.line([(x - 0.2, y), (x - 0.15, y - 0.14), (x + 0.15, y - 0.14), (x + 0.2, y)], 0.06, colour)
+    for wheel in (x - 0.2, x + 0.2):
+        sheet.bar((wheel, y + 0.1), (wheel, y + 0.22), 0.1, colour)
 
 
-def _lorry(sheet: Sheet, x: float, colour: Colour) -> None:
+def _lorry(sheet: Sheet, x: float, y: float, colour: Colour) -> None:
     """From behind, beside a car."""
-    sheet.polygon([(x - 0.24, -0.3), (x + 0.24, -0.3), (x + 0.24, 0.14), (x - 0.24, 0.14)], colour)
-    for side in (-1, 1):
-        sheet.polygon(
-            [(x + side * 0.22, 0.1), (x + side * 0.22, 0.24), (x + side * 0.1, 0.24), (x + side * 0.1, 0.1)], colour
-        )
+    sheet.bar((x, y - 0.36), (x, y + 0.12), 0.46, colour)
+    for wheel in (x - 0.15, x + 0.15):
+        sheet.bar((wheel, y + 0.1), (wheel, y + 0.22), 0.12, colour)
 
 
 def _overtaking(
-    face: Callable[[Sheet], None], left: Callable[[Sheet, float, Colour], None], colours: tuple[Colour, Colour]
+    face: Callable[[Sheet], None], left: Callable[[Sheet, float, float, Colour], None], colours: tuple[Colour, Colour]
 ) -> Callable[[Sheet], None]:
     def draw(sheet: Sheet) -> None:
         face(sheet)
-        left(sheet, -0.34, colours[0])
-        _car(sheet, 0.35, colours[1])
+        y = 0.0 if left is _car else 0.06
+        left(sheet, -0.31, y, colours[0])
+        _car(sheet, 0.32, y, colours[1])
         if face is end_of:
             stripes(sheet)
 
@@ -303,13 +308,13 @@ def _danger(sheet: Sheet) -> None:
 
 def _curve_right(sheet: Sheet) -> None:
     warning(sheet)
-    bend = arc((0.12, 0.25), 0.24, 180, 270)
-    sheet.arrow([(-0.12, 0.58), *bend, (0.36, 0.01)], 0.17, 0.3, BLACK, barbed=False)
+    bend = arc((0.02, 0.28), 0.16, 180, 270)
+    sheet.arrow([(-0.14, 0.54), *bend, (0.3, 0.12)], 0.16, 0.27, BLACK, barbed=False)
 
 
 def _double_curve(sheet: Sheet) -> None:
     warning(sheet)
-    sheet.arrow([(0.14, 0.58), (0.14, 0.22), (-0.12, 0.08), (-0.12, -0.3)], 0.14, 0.2, BLACK, barbed=False)
+    sheet.arrow([(0.11, 0.52), (0.11, 0.2), (-0.1, 0.12), (-0.1, -0.26)], 0.15, 0.18, BLACK, barbed=False)
 
 
 def _bumpy_road(sheet: Sheet) -> None:
@@ -325,15 +330,15 @@ def _slippery_road(sheet: Sheet) -> None:
     c, s = math.cos(0.14), math.sin(0.14)
 
     def turned(points: Sequence[Point]) -> list[Point]:
-        return [(c * x - s * y, s * x + c * y + 0.12) for x, y in points]
+        return [(c * x - s * y, s * x + c * y + 0.18) for x, y in points]
 
-    sheet.polygon(turned([(-0.21, -0.1), (0.21, -0.1), (0.21, 0.07), (-0.21, 0.07)]), BLACK, 0.02)
-    sheet.line(turned([(-0.18, -0.1), (-0.13, -0.22), (0.13, -0.22), (0.18, -0.1)]), 0.05, BLACK)
+    sheet.polygon(turned([(-0.21, -0.06), (0.21, -0.06), (0.21, 0.08), (-0.21, 0.08)]), BLACK, 0.02)
+    sheet.line(turned([(-0.17, -0.06), (-0.12, -0.18), (0.12, -0.18), (0.17, -0.06)]), 0.06, BLACK)
     for x in (-0.16, 0.16):
         top, bottom = turned([(x, 0.05), (x, 0.16)])
-        sheet.bar(top, bottom, 0.09, BLACK)
-        way = [(x + 0.02 + 0.075 * math.sin(7.5 * t), 0.32 + 0.3 * t) for t in np.linspace(0, 1, 30)]
-        sheet.line(way, 0.05, BLACK)
+        sheet.bar(top, bottom, 0.1, BLACK)
+        way = [(x + 0.02 + 0.06 * math.sin(9 * t), 0.4 + 0.18 * t) for t in np.linspace(0, 1, 30)]
+        sheet.line(way, 0.04, BLACK)
 
 
 def _road_narrows(sheet: Sheet) -> None:
@@ -388,16 +393,14 @@ def _walker(sheet: Sheet, x: float, y: float, size: float, step: int) -> None:
 
 def _pedestrians(sheet: Sheet) -> None:
     warning(sheet)
-    _walker(sheet, 0.0, 0.57, 0.95, -1)
-    for x in (-0.42, 0.36):
-        sheet.bar((x, 0.52), (x + 0.08, 0.52), 0.1, BLACK)
+    _walker(sheet, 0.0, 0.57, 0.88, -1)
 
 
 def _children(sheet: Sheet) -> None:
     warning(sheet)
-    _walker(sheet, 0.14, 0.56, 0.84, 1)
-    _walker(sheet, -0.24, 0.56, 0.6, 1)
-    sheet.line([(-0.1, 0.2), (0.02, 0.1)], 0.07, BLACK)
+    _walker(sheet, 0.13, 0.53, 0.74, -1)
+    _walker(sheet, -0.2, 0.5, 0.5, -1)
+    sheet.line([(-0.12, 0.18), (0.02, 0.08)], 0.05, BLACK)
 
 
 def _bicycles(sheet: Sheet) -> None:
@@ -419,23 +422,30 @@ def _ice(sheet: Sheet) -> None:
         def at(along: float, across: float, c: float = c, s: float = s) -> Point:
             return (c * along - s * across, 0.2 + s * along + c * across)
 
-        sheet.line([(0, 0.2), at(0.34, 0)], 0.065, BLACK)
+        sheet.line([(0, 0.2), at(0.28, 0)], 0.06, BLACK)
         for side in (-1, 1):
-            sheet.line([at(0.19, 0), at(0.29, side * 0.1)], 0.055, BLACK)
+            sheet.line([at(0.15, 0), at(0.24, side * 0.09)], 0.055, BLACK)
 
 
 def _wild_animals(sheet: Sheet) -> None:
     warning(sheet)
+
+    def at(points: Sequence[Point]) -> list[Point]:
+        return [(0.82 * x, 0.82 * y + 0.08) for x, y in points]
+
     body = [(-0.2, 0.0), (-0.06, 0.1), (0.16, 0.2), (0.26, 0.28), (0.22, 0.4), (0.06, 0.37), (-0.1, 0.3), (-0.2, 0.16)]
-    sheet.polygon(body, BLACK, 0.02)
-    sheet.polygon([(-0.22, 0.1), (-0.3, -0.12), (-0.2, -0.14), (-0.08, 0.06)], BLACK)
-    sheet.polygon([(-0.42, -0.04), (-0.28, -0.18), (-0.18, -0.14), (-0.24, -0.06)], BLACK, 0.01)
-    sheet.line([(-0.22, -0.16), (-0.16, -0.3), (-0.2, -0.38)], 0.035, BLACK)
-    sheet.line([(-0.2, -0.16), (-0.06, -0.28)], 0.035, BLACK)
-    sheet.line([(-0.14, 0.26), (-0.36, 0.3), (-0.34, 0.42)], 0.05, BLACK)
-    sheet.line([(-0.1, 0.28), (-0.3, 0.2)], 0.05, BLACK)
-    sheet.line([(0.2, 0.36), (0.3, 0.46), (0.44, 0.54)], 0.06, BLACK)
-    sheet.line([(0.14, 0.36), (0.2, 0.5), (0.34, 0.57)], 0.05, BLACK)
+    neck, head = (
+        [(-0.22, 0.1), (-0.3, -0.12), (-0.2, -0.14), (-0.08, 0.06)],
+        [(-0.42, -0.04), (-0.28, -0.18), (-0.2, -0.1)],
+    )
+    for shape in (body, neck, head):
+        sheet.polygon(at(shape), BLACK, 0.015)
+    antlers = ([(-0.22, -0.16), (-0.16, -0.3), (-0.2, -0.38)], [(-0.2, -0.16), (-0.06, -0.28)])
+    forelegs = ([(-0.14, 0.26), (-0.36, 0.3), (-0.34, 0.42)], [(-0.1, 0.28), (-0.3, 0.2)])
+    hindlegs = ([(0.2, 0.36), (0.3, 0.46), (0.44, 0.54)], [(0.14, 0.36), (0.2, 0.5), (0.34, 0.57)])
+    for lines, width in ((antlers, 0.03), (forelegs, 0.045), (hindlegs, 0.05)):
+        for line in lines:
+            sheet.line(at(line), width, BLACK)
 
 
 def _end_of_all_limits(sheet: Sheet) -> None:
@@ -456,8 +466,8 @@ def _ahead_only(sheet: Sheet) -> None:
 
 def _ahead_or_right(sheet: Sheet) -> None:
     mandatory(sheet)
-    sheet.arrow([(-0.22, 0.68), (-0.22, -0.72)], 0.18, 0.56, WHITE)
-    sheet.arrow([(-0.22, 0.2), (0.7, 0.2)], 0.18, 0.56, WHITE)
+    sheet.arrow([(-0.14, 0.68), (-0.14, -0.72)], 0.18, 0.56, WHITE)
+    sheet.arrow([(-0.14, 0.2), (0.7, 0.2)], 0.18, 0.56, WHITE)
 
 
 def _keep_right(sheet: Sheet) -> None:
@@ -470,7 +480,7 @@ def _roundabout(sheet: Sheet) -> None:
     for turn in (20, 140, 260):
         way = arc((0, 0), 0.52, turn, turn - 75)
         tip = arc((0, 0), 0.52, turn, turn - 105)[-1]
-        sheet.arrow([*way, tip], 0.15, 0.46, WHITE)
+        sheet.arrow([*way, tip], 0.12, 0.36, WHITE)
 
 
 def _mirrored(draw: Callable[[Sheet], None]) -> Callable[[Sheet], None]:

@@ -18,6 +18,7 @@ from transferlab.methods.supervised_transfer.multitask import (
 def test_tasks_are_read_from_class_names():
     assert task_of_class(["0", "1"]).tolist() == [0, 0]
     assert task_of_class(["greek/a", "latin/a", "greek/b"]).tolist() == [0, 1, 0]
+    assert task_of_class(["T-shirt/top", "Trouser", "Bag"]).tolist() == [0, 0, 0]  # as Fashion-MNIST calls them
 
 
 def test_each_task_has_its_own_softmax():

@@ -85,8 +85,8 @@ def share(source: ConvNet, target: ConvNet, private: int) -> list[nn.ModuleList]
 
 
 def task_of_class(classes: Sequence[str]) -> Tensor:
-    """Number of each class's task, int64 [C]: the part of its name before "/", all the same where there is none."""
-    names = [name.partition("/")[0] if "/" in name else "" for name in classes]
+    """Number of each class's task, int64 [C]: the part before "/" where all names have one, else one task for all."""
+    names = [name.partition("/")[0] if all("/" in other for other in classes) else "" for name in classes]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return torch.tensor([numbers[name] for name in names])
 
