@@ -53,8 +53,8 @@ def at_hand(name):
     pytest.skip(reason)
 
 
-# Vectors, and patches without labels, have tests of their own with files made for them.
-ELSEWHERE = ("features", "patches", "awa1", "newsgroups", "reuters")
+# Vectors, patches without labels, and what takes minutes to draw have tests of their own.
+ELSEWHERE = ("features", "patches", "awa1", "newsgroups", "reuters", "syn_numbers", "syn_signs")
 
 
 @pytest.mark.parametrize("name", [name for name in data.names() if name not in ELSEWHERE])

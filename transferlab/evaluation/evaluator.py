@@ -87,7 +87,8 @@ class Evaluator:
             seen = Labelled(truth.target_train.inputs[:SAMPLE], truth.target_train.labels[:SAMPLE])
             scores = self.outputs(predictor, seen.inputs, "target").scores
             record["target_train_accuracy"] = metrics.accuracy(scores, _numpy(seen.labels))
-        if source.features.shape[1:] == target.features.shape[1:]:
+        enough = min(len(source.features), len(target.features)) >= 10
+        if enough and source.features.shape[1:] == target.features.shape[1:]:
             record["proxy_a_distance"] = proxy_a_distance(source.features, target.features)
         if predictor.critic is not None:
             record["critic_accuracy"] = self._critic_accuracy(predictor, source.features, target.features)

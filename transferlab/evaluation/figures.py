@@ -28,7 +28,7 @@ def _save(figure: Figure, path: Path) -> None:
 def learning_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Losses and accuracies over the steps of all stages, from the rows of metrics.csv."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    left, right = figure.subplots(1, 2, sharex=True)
     positions, borders, offset, previous = [], [], 0, None
     for row in rows:
         stage = row["stage"]

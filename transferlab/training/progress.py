@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ class Progress:
 
     def __init__(self, stage: str, steps: int, first: int):
         self.stage, self.steps = stage, steps
-        self.bar = tqdm(total=steps, initial=first, desc=stage, unit="step") if sys.stderr.isatty() else None
+        self.bar = tqdm(total=steps, initial=first, desc=stage, unit="step") if has_room() else None
         self.started, self.first, self.next_line = time.monotonic(), first, 0.0
         self.accuracies: dict[str, float] = {}
         """The last ones that were measured."""
@@ -42,3 +43,8 @@ class Progress:
     def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+def has_room() -> bool:
+    """Whether there is a terminal with room for a bar: one in a container may have no size, and would show nothing."""
+    return sys.stderr.isatty() and min(os.get_terminal_size(sys.stderr.fileno())) > 0
