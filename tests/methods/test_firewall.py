@@ -23,7 +23,10 @@ def no_pictures(monkeypatch):
     monkeypatch.setattr(dispatch, "_draw", lambda *arguments: None)
 
 
-OPTIONS = {"self_taught": {"atoms": 8, "iterations": 2}, "self_taught_clustering": {"samples": 60, "restarts": 2}}
+OPTIONS = {
+    "self_taught": {"atoms": 8, "iterations": 2, "strengths": [1.0]},
+    "self_taught_clustering": {"samples": 60, "source_samples": 60, "restarts": 2},
+}
 
 
 def tiny(method, root=None, **train):
