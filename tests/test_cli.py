@@ -218,7 +218,7 @@ def test_a_failure_inside_a_run_is_one_line_and_a_log(tmp_path):
 
 def test_two_runs_in_the_same_second_have_their_own_folders(tmp_path):
     env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "TRANSFERLAB_DATA": ""}
-    words = [sys.executable, "-m", "transferlab", *TINY, "hydra.job.name=transferlab"]
+    words = [sys.executable, "-m", "transferlab", *TINY, "figures=false"]
     processes = [
         subprocess.Popen(words, cwd=tmp_path, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         for _ in range(2)
