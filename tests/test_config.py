@@ -55,7 +55,7 @@ def test_the_other_groups_have_every_key_of_their_dataclass():
 
 def test_no_yaml_names_a_python_path():
     for path in conf_dir().rglob("*.yaml"):
-        assert "_target_" not in path.read_text(encoding="utf-8")
+        assert "_target_:" not in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.name)

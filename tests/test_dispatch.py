@@ -20,27 +20,26 @@ def settings(**target):
     })  # fmt: skip
 
 
-def prepare(monkeypatch, found, sees=LABELLED, **target):
-    """Both domains prepared from data set ``found``, the target seen as ``sees``."""
-    monkeypatch.setattr(
-        data, "find", lambda name, *rest: data.Found(name, "full", found.classes, (1, 28, 28), lambda split: found)
-    )
-    return dispatch.prepare(settings(**target), Sees(UNLABELLED, sees, classes="any"), torch.device("cpu"))
+def prepare(both, sees=LABELLED, **target):
+    """Both domains prepared from the data set ``both``, the target seen as ``sees``."""
+    found = {role: data.Found(role, "full", both.classes, (1, 28, 28), lambda split: both)
+             for role in ("source", "target")}  # fmt: skip
+    return dispatch.prepare(settings(**target), Sees(UNLABELLED, sees, classes="any"), torch.device("cpu"), found)
 
 
-def test_a_class_without_training_samples_is_named(monkeypatch):
+def test_a_class_without_training_samples_is_named():
     whole = dataset()
     without = dataclasses.replace(whole, classes=("class 0", "class 1", "class 2", "nobody"))
     with pytest.raises(UserError, match="target=usps: class nobody has no training samples"):
-        prepare(monkeypatch, without)
-    prepare(monkeypatch, whole)
-    prepare(monkeypatch, without, UNLABELLED)  # whose labels decide nothing
+        prepare(without)
+    prepare(whole)
+    prepare(without, UNLABELLED)  # whose labels decide nothing
 
 
-def test_more_samples_than_a_class_has(monkeypatch):
+def test_more_samples_than_a_class_has():
     with pytest.raises(UserError, match=r"per_class=60: class class 0 has only \d+ samples"):
-        prepare(monkeypatch, dataset(), per_class=60)
-    problem, _, _ = prepare(monkeypatch, dataset(), per_class=4)
+        prepare(dataset(), per_class=60)
+    problem, _, _ = prepare(dataset(), per_class=4)
     assert np.bincount(problem.target.labels).tolist() == [4, 4, 4]
 
 
