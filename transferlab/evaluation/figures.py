@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -261,7 +262,8 @@ def transfer_matrix(records: Sequence[Mapping[str, Any]], path: Path, baseline: 
         values = [r["target_accuracy"] for r in records if all(r[key] == value for key, value in wanted.items())]
         return 100 * float(np.mean(values)) if values else math.nan
 
-    figure = Figure(figsize=((1.1 * len(targets) + 1.6) * len(rows) + 1, 0.8 * len(sources) + 2), layout="constrained")
+    width = 1.4 * len(targets) * len(rows) + 3
+    figure = Figure(figsize=(width, 1.1 * len(sources) + 1.4), layout="constrained")
     grid = figure.subplots(1, len(rows), squeeze=False)[0]
     shown = np.array([[[mean(row=row, source=s, target=t) for t in targets] for s in sources] for row in rows])
     if baseline:
@@ -269,16 +271,17 @@ def transfer_matrix(records: Sequence[Mapping[str, Any]], path: Path, baseline: 
     most = float(np.nanmax(np.abs(shown)))
     for axes, row, values in zip(grid, rows, shown, strict=True):
         image = axes.imshow(values, cmap="RdBu" if baseline else "Blues", vmin=-most if baseline else 0, vmax=most)
-        axes.set_title(row, fontsize=9)
-        axes.set_xticks(range(len(targets)), targets, rotation=30, ha="right", fontsize=8)
-        axes.set_yticks(range(len(sources)), sources if axes is grid[0] else [""] * len(sources), fontsize=8)
+        axes.set_title(fill(row, 18), fontsize=8)
+        axes.set_xticks(range(len(targets)), [fill(name, 20, break_long_words=False) for name in targets], fontsize=7)
+        names = [fill(name, 20, break_long_words=False) for name in sources] if axes is grid[0] else [""] * len(sources)
+        axes.set_yticks(range(len(sources)), names, fontsize=7)
         for i, j in np.ndindex(*values.shape):
             if np.isfinite(values[i, j]):
                 dark = values[i, j] > 0.6 * most or (baseline and values[i, j] < -0.6 * most)
                 text = f"{values[i, j]:+.1f}" if baseline else f"{values[i, j]:.1f}"
                 axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "0.2")
     what = f"target accuracy less that of {baseline}, points" if baseline else "target accuracy, per cent"
-    figure.colorbar(image, ax=grid.tolist(), shrink=0.8, label=what)
+    figure.colorbar(image, ax=grid.tolist()).set_label(fill(what, 32), fontsize=8)
     _save(figure, path)
 
 
