@@ -159,7 +159,8 @@ def bars(
             axes.plot(*zip(*points, strict=True), "k_", ms=45 * width, label=published)
             published = None
     axes.set_xticks(range(len(columns)), columns, rotation=20 if len(columns) > 4 else 0)
-    axes.set(title=title, ylabel=unit)
+    axes.set_title(fill(title, 50), fontsize=10)
+    axes.set_ylabel(unit)
     axes.grid(axis="y", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
