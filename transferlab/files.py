@@ -33,10 +33,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
+    """:func:`write_bytes` of a text, as UTF-8."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """:func:`write_bytes` of a record of plain values, as JSON."""
     write_text(path, json.dumps(record, indent=2) + "\n")
 
 

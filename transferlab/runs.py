@@ -63,6 +63,7 @@ class RunFolder:
         write_json(self.path / "config.json", to_plain(config))
 
     def release(self) -> None:
+        """Give the claim back, if there is one."""
         if self._lock:
             self._lock.close()
             self._lock = None

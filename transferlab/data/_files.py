@@ -186,6 +186,7 @@ def fetch(name: str, file: str, remote: Remote | None) -> Path:
 
 
 def sha256(path: Path) -> str:
+    """Of the file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -18,6 +18,7 @@ class Config(Selection):
 
 
 def find(options: Config, settings: Settings) -> Found:
+    """See :func:`transferlab.data.find`."""
     return Found("digits", "full", CLASSES, (1, 8, 8), load)
 
 

@@ -25,6 +25,7 @@ class Config(Selection):
 
 
 def find(options: Config, settings: Settings) -> Found:
+    """See :func:`transferlab.data.find`."""
     folders = ("emnist-letters", "EMNIST/raw", "emnist_letters", "emnist")
     # The files hold every image transposed.
     upright = lambda images: images.transpose(0, 2, 1)  # noqa: E731

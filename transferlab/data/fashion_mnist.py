@@ -25,5 +25,6 @@ class Config(Selection):
 
 
 def find(options: Config, settings: Settings) -> Found:
+    """See :func:`transferlab.data.find`."""
     folders = ("fashion-mnist", "FashionMNIST/raw", "fashion_mnist")
     return _idx.find("fashion_mnist", folders, SPLITS, FILES, CLASSES, settings, 60_000)

@@ -71,6 +71,7 @@ class Table:
 
 
 def find(options: Config, settings: Settings) -> Found:
+    """See :func:`transferlab.data.find`."""
     require(options.path != "", "features: say which file, with source.path=… or target.path=…")
     path = Path(options.path).expanduser()
     require(path.is_file(), f"{path}: no such file")

@@ -49,6 +49,7 @@ class Config(Sized):
 
 
 def find(options: Config, settings: Settings) -> Found:
+    """See :func:`transferlab.data.find`."""
     require(options.root != "", "folder: say which folder, with source.root=… or target.root=…")
     root = Path(options.root).expanduser()
     require(root.is_dir(), f"{root}: no such folder")

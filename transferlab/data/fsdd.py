@@ -28,6 +28,7 @@ class Config(Selection):
 
 
 def find(options: Config, settings: Settings) -> Found:
+    """See :func:`transferlab.data.find`."""
     origin = "with the files {digit}_{speaker}_{take}.wav; from https://github.com/Jakobovski/free-spoken-digit-dataset"
     choices = [("recordings",), ("recordings.zip",)]
     paths = tuple(by_hand("fsdd", ("fsdd", "FSDD", "free-spoken-digit-dataset"), choices, settings, origin))

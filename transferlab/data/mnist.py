@@ -29,5 +29,6 @@ class Config(Selection):
 
 
 def find(options: Config, settings: Settings) -> Found:
+    """See :func:`transferlab.data.find`."""
     folders = ("mnist", "MNIST/raw", "mnist/raw")
     return described(_idx.find("mnist", folders, SPLITS, FILES, CLASSES, settings, 60_000))

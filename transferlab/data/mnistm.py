@@ -43,6 +43,7 @@ class Config(Selection):
 
 
 def find(options: Config, settings: Settings) -> Found:
+    """See :func:`transferlab.data.find`."""
     if options.build == "released":
         return released.find(settings, mnist.CLASSES)
     digits = mnist.find(mnist.Config(), settings)

@@ -28,6 +28,7 @@ class Config(_text.Words):
 
 
 def find(options: Config, settings: Settings) -> Found:
+    """See :func:`transferlab.data.find`."""
     paths = locate(settings)
     theirs = importlib.import_module(f"transferlab.data.{options.vocabulary}").locate(settings)
     return _text.find(

@@ -34,6 +34,7 @@ class Config(Selection):
 
 
 def find(options: Config, settings: Settings) -> Found:
+    """See :func:`transferlab.data.find`."""
     photographs = _photographs.best("patches", settings)
     edition = photographs.edition
     channels = 3 if options.colour else 1

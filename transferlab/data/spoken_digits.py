@@ -32,6 +32,7 @@ class Config(Selection):
 
 
 def find(options: Config, settings: Settings) -> Found:
+    """See :func:`transferlab.data.find`."""
     languages = list(options.languages)
     where = f"spoken_digits.languages={languages}"
     require(len(languages) >= 1, f"{where}: at least one is needed")

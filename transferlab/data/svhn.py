@@ -26,6 +26,7 @@ class Config(Selection):
 
 
 def find(options: Config, settings: Settings) -> Found:
+    """See :func:`transferlab.data.find`."""
     paths = files_or_sample("svhn", ("svhn", "SVHN", "."), FILES, settings, sample=False)
     assert paths is not None
     files = {split: [paths[f"{split}_32x32.mat"]] for split in ("train", "test")}

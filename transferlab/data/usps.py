@@ -28,6 +28,7 @@ class Config(Selection):
 
 
 def find(options: Config, settings: Settings) -> Found:
+    """See :func:`transferlab.data.find`."""
     paths = files_or_sample("usps", ("usps", "USPS", "."), FILES, settings, sample=True)
     files = {"train": [paths["usps.bz2"]], "test": [paths["usps.t.bz2"]]} if paths else None
     return described(_samples.found("usps", "full", CLASSES, (1, 16, 16), files, read))

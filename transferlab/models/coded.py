@@ -52,11 +52,11 @@ class Encoder(nn.Module):
             self.register_buffer(name, tensor)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        values = flat(inputs) / self.scale
+        values = flat(inputs)
         if self.kind == "raw":
-            return values
-        described = self.pooled(inputs) if self.patch else self.describe(flat(inputs))
-        return torch.cat([values, described], 1) if self.kind == "raw_codes" else described
+            return values / self.scale
+        described = self.pooled(inputs) if self.patch else self.describe(values)
+        return torch.cat([values / self.scale, described], 1) if self.kind == "raw_codes" else described
 
     def describe(self, rows: Tensor) -> Tensor:
         """[N, D] -> [N, K]."""

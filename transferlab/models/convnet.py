@@ -127,7 +127,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(domains, features))
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
+        if not self.training or len(self.running_mean) == 1:
             return self._normalised(x, self.domain)
         return torch.cat([self._normalised(part, d) for d, part in enumerate(x.chunk(len(self.running_mean)))])
 
@@ -215,6 +215,7 @@ class DomainCritic(nn.Sequential):
 
 
 def _extractor(architecture: Architecture, channels: int, norms: int) -> nn.Sequential:
+    """Convolutions, with batch normalisation for ``norms`` domains; 0: none."""
     layers: list[nn.Module] = []
     for conv in architecture.convs:
         layers.append(nn.Conv2d(channels, conv.maps, conv.kernel, padding=conv.padding))

@@ -19,6 +19,7 @@ class Average:
         self.values = [tensor.clone() for tensor in self._live]
 
     def update(self) -> None:
+        """Take in the values as they are now, after a step."""
         self._update(self.values, self._live, 0)
 
     @torch.no_grad()
@@ -33,5 +34,7 @@ class Average:
     def in_place(self) -> Iterator[None]:
         """Inside, the module has the average's values."""
         self.swap()
-        yield
-        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()

@@ -113,7 +113,8 @@ class Run:
         """A freshly initialised network on the device, for the classes of ``domain`` and normalised by its inputs.
 
         Without a domain it is for the target's classes and normalised by all inputs that are seen, each domain
-        weighing the same. Another ``name`` is another initialisation.
+        weighing the same; its batch normalisation, where it has any, then keeps the domains apart, whose equal parts
+        make up every training batch. Another ``name`` is another initialisation.
         """
         inputs = [view.inputs for view in problem.seen(*[domain] if domain else [])]
         preprocess = normalisation(self.config.model, inputs)
@@ -157,6 +158,7 @@ class Run:
         no gradient are logged and not minimised. predictor is evaluated ``train.evaluations`` times on the way.
         steps: in place of ``train.steps``. options: for parameters whose name starts with a key, ``lr`` as a factor
         on the learning rate, and ``weight_decay``. gradients: another way than the sum to combine the losses.
+        With ``train.average`` the moving average of the weights is what is evaluated and what the stage ends with.
         Raises :class:`Diverged` where a loss is not finite at a log point, and KeyboardInterrupt after a
         checkpoint where the process is asked to stop.
         """

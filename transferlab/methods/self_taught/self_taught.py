@@ -150,9 +150,8 @@ def few_label_classifier(
 ) -> dict[str, Tensor]:
     """A linear classifier of float32 [N, D], int64 [N]: weight [C, D], bias [C], with C by stratified cross-validation.
 
-    Features are centred and brought to a mean square length of 1, so that C means the same for all. ``validation`` is
-    the accuracy in cross-validation at
-    the best C; with one sample of a class there is none, and C = 1.
+    Features are centred and brought to a mean square length of 1, so that C means the same for all. ``validation``
+    is the accuracy in cross-validation at the best C; with one sample of a class there is none, and C = 1.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
