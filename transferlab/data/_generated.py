@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from transferlab.config import require
 from transferlab.data._files import cache_dir, sha256
 
 if TYPE_CHECKING:
@@ -30,6 +31,14 @@ LUMINANCE = """
     16 11 10 16 24 40 51 61  12 12 14 19 26 58 60 55  14 13 16 24 40 57 69 56  14 17 22 29 51 87 80 62
     18 22 37 56 68 109 103 77  24 35 55 64 81 104 113 92  49 64 78 87 103 121 120 101  72 92 95 98 112 100 103 99"""
 CHROMINANCE = f"17 18 24 47 {'99 ' * 4} 18 21 26 66 {'99 ' * 4} 24 26 56 {'99 ' * 5} 47 66 {'99 ' * 38}"
+
+
+def check(name: str, count: int, least: int, size: int, seed: int) -> None:
+    """Refuse options that a generated set called ``name`` cannot have; ``least`` is its lowest count."""
+    require(least <= count <= 10**6, f"{name}.count={count}: allowed is {least} to 1,000,000")
+    fits = size % 8 == 0 and 16 <= size <= 128
+    require(fits, f"{name}.size={size}: allowed are multiples of 8 from 16 to 128 pixels")
+    require(seed >= 0, f"{name}.seed={seed}: must not be negative")
 
 
 def cached(name: str, ingredients: Sequence[object], count: int, make: Callable[[], np.ndarray]) -> np.ndarray:

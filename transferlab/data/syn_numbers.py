@@ -15,7 +15,7 @@ import numpy as np
 from transferlab.config import require
 from transferlab.data import _fonts
 from transferlab.data._files import Found, Settings
-from transferlab.data._generated import Draws, balanced, bytes_of, cached, camera, column, poses, slope, warped
+from transferlab.data._generated import Draws, balanced, bytes_of, cached, camera, check, column, poses, slope, warped
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
 from transferlab.data.mnist import CLASSES
@@ -41,10 +41,7 @@ class Config(Selection):
     """Seed of the images; the same for all runs that are to be compared."""
 
     def __post_init__(self) -> None:
-        require(100 <= self.count <= 10**6, f"syn_numbers.count={self.count}: allowed is 100 to 1,000,000")
-        fits = self.size % 8 == 0 and 16 <= self.size <= 128
-        require(fits, f"syn_numbers.size={self.size}: allowed are multiples of 8 from 16 to 128 pixels")
-        require(self.seed >= 0, f"syn_numbers.seed={self.seed}: must not be negative")
+        check("syn_numbers", self.count, 100, self.size, self.seed)
 
 
 def find(options: Config, settings: Settings) -> Found:

@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transferlab.config import require
 from transferlab.data import _photographs, _sign_drawings
 from transferlab.data._files import Found, Settings
-from transferlab.data._generated import Draws, balanced, bytes_of, cached, camera, column, places, poses, slope, warped
+from transferlab.data._generated import (
+    Draws,
+    balanced,
+    bytes_of,
+    cached,
+    camera,
+    check,
+    column,
+    places,
+    poses,
+    slope,
+    warped,
+)
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
 from transferlab.data.gtsrb import CLASSES
@@ -39,11 +50,7 @@ class Config(Selection):
     """Seed of the images; the same for all runs that are to be compared."""
 
     def __post_init__(self) -> None:
-        least = 10 * len(CLASSES)
-        require(least <= self.count <= 10**6, f"syn_signs.count={self.count}: allowed is {least} to 1,000,000")
-        fits = self.size % 8 == 0 and 16 <= self.size <= 128
-        require(fits, f"syn_signs.size={self.size}: allowed are multiples of 8 from 16 to 128 pixels")
-        require(self.seed >= 0, f"syn_signs.seed={self.seed}: must not be negative")
+        check("syn_signs", self.count, 10 * len(CLASSES), self.size, self.seed)
 
 
 def find(options: Config, settings: Settings) -> Found:
