@@ -1,6 +1,7 @@
 """Tables: the real command on a tiny one, and the arithmetic against hand computation."""
 
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -11,12 +12,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.conftest import command
 from transferlab import data, layouts, plan, rendering, tables
 from transferlab.config import build, conf_dir
 from transferlab.errors import UserError
+from transferlab.evaluation import figures
 
 TINY = """
 title: A tiny table
@@ -209,7 +212,7 @@ def made(**changes) -> tables.Request:
 def entry(row, values, column="x_y", edition="full", notes=()):
     asked = made()
     published = {"paper": asked.table.published["paper"].figures[row][column]}
-    return rendering.Entry(row, column, edition, "target_accuracy", 3, values, [60.0], published, list(notes), {})
+    return rendering.Entry(row, column, edition, "target_accuracy", 3, values, [60.0], published, list(notes), {}, [])
 
 
 ENTRIES = [entry("low", [0.5, 0.5, 0.5]), entry("a_b|c", [0.80, 0.82, 0.84]), entry("up", [0.9], notes=["missing"])]
@@ -252,18 +255,32 @@ def test_every_form_is_well_formed(tmp_path):
     assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_feature_spaces_are_those_of_the_runs_that_have_drawn_one(tmp_path):
+    asked = made(feature_space=["low", "up"])
+    panel = figures.Panel("any", np.eye(6, 2), np.arange(6) % 2 > 0, np.array([0, 1, 2, 0, 3, -1]), tuple("abcd"))
+    low, other, up = (dataclasses.replace(e, folders=[tmp_path / "none", tmp_path / e.row]) for e in ENTRIES)
+    figures.write_panel(panel, tmp_path / "low" / "figures" / "features.csv")
+    rendering.write(asked, tmp_path / "half", [low, other, up])
+    figures.write_panel(panel, tmp_path / "up" / "figures" / "features.csv")
+    rendering.write(asked, tmp_path / "whole", [low, other, up])
+    assert not list((tmp_path / "half").glob("features*"))
+    assert [path.name for path in (tmp_path / "whole").glob("features*")] == ["features_x_y_full.png"]
+
+
 def test_a_backslash_and_its_friends_for_latex():
     assert layouts.escaped("a_b & 5 % \\ ~") == r"a\_b \& 5 \% \textbackslash{} \textasciitilde{}"
 
 
-def test_editions_are_never_mixed_in_a_column(monkeypatch, no_data):
+def test_editions_are_never_mixed_in_a_column(tmp_path, no_data):
     asked = made(rows={"low": {"overrides": ["method=source_only"]}, "up": {"overrides": ["method=target_only"]}},
                  columns={"x_y": {"overrides": ["source=mnist", "target=usps"]}}, published={})  # fmt: skip
     wanted = tables.cells(asked, fetch=False)
     assert len(wanted) == 6 and [cell.config.seed for cell in wanted] == [0, 0, 1, 1, 2, 2]
 
     def record(edition, accuracy):
-        return rendering.Record(edition, {"status": "finished"}, {"target_accuracy": accuracy, "seconds": 1.0}, {})
+        return rendering.Record(
+            tmp_path, edition, {"status": "finished"}, {"target_accuracy": accuracy, "seconds": 1.0}, {}
+        )
 
     known = {cell.config.fingerprint({}): [record("full", 0.9)] for cell in wanted}
     known[wanted[0].config.fingerprint({})] = [record("full", 0.9), record("sample", 0.1)]
@@ -276,11 +293,11 @@ def test_editions_are_never_mixed_in_a_column(monkeypatch, no_data):
     assert grid[0]["x_y (sample)"] == "0.1000 (1)" and grid[1]["x_y (sample)"] == "missing"
 
 
-def test_a_metric_that_is_not_there_is_refused_with_the_nearest(no_data):
+def test_a_metric_that_is_not_there_is_refused_with_the_nearest(tmp_path, no_data):
     asked = made(rows={"low": {"overrides": ["method=source_only"], "metric": "target_acuracy"}},
                  columns={"x_y": {"overrides": ["source=mnist", "target=usps"]}}, published={}, gap=[])  # fmt: skip
     wanted = tables.cells(asked, fetch=False)
-    done = rendering.Record("full", {"status": "finished"}, {"target_accuracy": 0.5, "seconds": 1.0}, {})
+    done = rendering.Record(tmp_path, "full", {"status": "finished"}, {"target_accuracy": 0.5, "seconds": 1.0}, {})
     with pytest.raises(UserError, match="has no target_acuracy; .*did you mean target_accuracy"):
         rendering.entries(asked, wanted, {wanted[0].config.fingerprint({}): [done]})
 
@@ -290,6 +307,7 @@ def test_a_metric_that_is_not_there_is_refused_with_the_nearest(no_data):
     [
         ({"gap": ["low"]}, "gap=.*two rows are needed"),
         ({"gap": ["low", "upp"]}, "gap=upp: allowed are low, a_b|c, up; did you mean up"),
+        ({"feature_space": ["lo"]}, "feature_space=lo: .*did you mean low"),
         ({"columns": {"x": {"overrides": [], "cells": {"lo": []}}}}, "columns.x.cells=lo: .*did you mean low"),
         ({"rows": {"low": {"override": []}}}, "table.rows.low.override: no such key; .*did you mean overrides"),
         ({"columns": ["x"]}, "table.columns=.*: a mapping is needed"),

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transferlab import layouts
 from transferlab.config import edition_name, from_plain, nearest, require
@@ -18,6 +18,9 @@ from transferlab.runs import FINISHED, RunFolder
 from transferlab.sweeps import spread
 from transferlab.tables import Cell, Request, Table, cells, output_folder, to_run
 
+if TYPE_CHECKING:
+    from transferlab.evaluation import figures
+
 Records = dict[str, list["Record"]]
 
 
@@ -25,6 +28,7 @@ Records = dict[str, list["Record"]]
 class Record:
     """What a run's folder says."""
 
+    path: Path
     edition: str
     status: dict[str, Any]
     results: dict[str, Any]
@@ -49,6 +53,8 @@ class Entry:
     notes: list[str]
     data: dict[str, str]
     """The source and the target in words, where a run is finished."""
+    folders: list[Path]
+    """Of the finished runs."""
 
     @property
     def heading(self) -> str:
@@ -70,7 +76,9 @@ def records(sweep: Path) -> Records:
         if editions and config.fingerprint(editions) == status.get("fingerprint"):
             done = status["status"] == FINISHED
             read = [read_json(folder.path / f"{name}.json") if done else {} for name in ("results", "data")]
-            found.setdefault(config.fingerprint({}), []).append(Record(edition_name(editions), status, *read))
+            found.setdefault(config.fingerprint({}), []).append(
+                Record(folder.path, edition_name(editions), status, *read)
+            )
     return found
 
 
@@ -115,7 +123,8 @@ def _entry(table: Table, row: str, column: str, edition: str, seeds: list[tuple[
         if column in paper.figures.get(row, {})
     }
     return Entry(row, column, edition, metric, len(seeds), [float(r[metric]) for r in done],
-                 [r["seconds"] for r in done], published, notes, data[0] if data else {})  # fmt: skip
+                 [r["seconds"] for r in done], published, notes, data[0] if data else {},
+                 [record.path for _, record in finished])  # fmt: skip
 
 
 def _domain(cell: Cell, record: Record, role: str) -> str:
@@ -229,7 +238,7 @@ def render(asked: Request) -> str:
 
 
 def write(asked: Request, folder: Path, found: Sequence[Entry]) -> str:
-    """Write table.txt, .md, .csv, .tex and .png into ``folder``; returns the text."""
+    """Write table.txt, .md, .csv, .tex and .png into ``folder``, and the feature spaces; returns the text."""
     from transferlab.evaluation import figures
 
     title, notes = asked.table.title, footnotes(asked, found)
@@ -257,7 +266,23 @@ def write(asked: Request, folder: Path, found: Sequence[Entry]) -> str:
         title,
         asked.table.metric.replace("_", " "),
     )
+    for heading in headings:
+        there = {entry.row: entry for entry in found if entry.heading == heading}
+        panels = [_panel(there[row]) for row in asked.table.feature_space if row in there]
+        drawn = [panel for panel in panels if panel]
+        if len(drawn) == len(asked.table.feature_space) > 0:
+            figures.feature_space(drawn, folder / f"features_{heading.replace(' (', '_').rstrip(')')}.png")
     return text
+
+
+def _panel(entry: Entry) -> figures.Panel | None:
+    """The feature space of the first finished run of a cell that has drawn one."""
+    from transferlab.evaluation import figures
+
+    for folder in entry.folders:
+        if (path := folder / "figures" / "features.csv").is_file():
+            return figures.read_panel(path, entry.row.replace("_", " "))
+    return None
 
 
 def forecast(asked: Request, wanted: Sequence[Cell]) -> tuple[list[dict[str, str]], str]:

@@ -63,14 +63,17 @@ class Table:
     """Of all cells."""
     gap: list[str] = field(default_factory=list)
     """The rows at 0 and at 100 percent of the gap that the others close."""
+    feature_space: list[str] = field(default_factory=list)
+    """The rows whose features are drawn beside each other, such as before and after adaptation."""
     published: dict[str, Published] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key in ("rows", "columns", "seeds"):
             require(bool(getattr(self, key)), f"{key}: at least one is needed")
         require(len(self.gap) in (0, 2), f"gap={self.gap}: two rows are needed, the lower and the upper")
-        for row in self.gap:
-            _known(row, self.rows, "gap")
+        for key in ("gap", "feature_space"):
+            for row in getattr(self, key):
+                _known(row, self.rows, key)
         for name, there in self.columns.items():
             for row in there.cells:
                 _known(row, self.rows, f"columns.{name}.cells")

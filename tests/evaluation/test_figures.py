@@ -54,10 +54,21 @@ def test_a_sheet_has_each_image_in_its_place():
 
 @pytest.mark.parametrize(("features", "classes"), [(RNG.normal(size=(30, 7)), 3), (np.ones((30, 4)), 26)])
 def test_feature_space(tmp_path, features, classes):
-    labels = np.arange(30) % classes
-    panel = ("before", features, labels, features + 1, labels)
-    figures.feature_space([panel, panel], tmp_path / "f.png", [str(i) for i in range(classes)])
-    assert is_picture(tmp_path / "f.png")
+    points = figures.embed(features)
+    names = tuple(str(i) for i in range(classes))
+    panel = figures.Panel("before", points, np.arange(30) >= 12, np.arange(30) % classes, names)
+    figures.feature_space([panel, panel], tmp_path / "f.png")
+    assert is_picture(tmp_path / "f.png") and points.shape == (30, 2)
+
+
+def test_a_panel_is_read_as_it_was_written(tmp_path):
+    labels = np.array([2, 0, -1, 3])
+    panel = figures.Panel("after", RNG.normal(size=(4, 2)), np.array([False, True, True, False]), labels, tuple("abcd"))
+    figures.write_panel(panel, tmp_path / "features.csv")
+    found = figures.read_panel(tmp_path / "features.csv", "mine")
+    assert found.title == "mine" and found.classes == ("a", "1", "c", "d")  # no point says what 1 is called
+    assert np.allclose(found.points, panel.points, rtol=1e-4)
+    assert (found.labels == labels).all() and (found.is_target == panel.is_target).all()
 
 
 def records(rows=("finetune", "finetune initial=scratch"), **more):

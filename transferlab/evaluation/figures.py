@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -13,11 +15,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from transferlab.files import write_bytes
+from transferlab.files import write_bytes, write_text
 
 SOURCE, TARGET, CRITIC = "#0072B2", "#D55E00", "#555555"  # Okabe & Ito's colours, distinct for everybody
 OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-Panel = tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def _save(figure: Figure, path: Path) -> None:
@@ -97,32 +98,59 @@ def samples(source: np.ndarray, target: np.ndarray, path: Path, source_name: str
     _save(figure, path)
 
 
-def feature_space(panels: Sequence[Panel], path: Path, classes: Sequence[str]) -> None:
-    """t-SNE of each panel's features, coloured by domain above and by class below.
+@dataclass(frozen=True)
+class Panel:
+    """Test inputs of both domains in the plane: points [n, 2], whether each is of the target [n], its class [n].
 
-    A panel is (title, source features [n, D], source labels [n], target features [m, D], target labels [m]).
+    labels: places in ``classes``; -1 where they are not known.
     """
+
+    title: str
+    points: np.ndarray
+    is_target: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+
+def write_panel(panel: Panel, path: Path) -> None:
+    """The points of a panel as a table domain, label, class, x, y; :func:`read_panel` reads it."""
+    content = io.StringIO()
+    writer = csv.writer(content, lineterminator="\n")
+    writer.writerow(("domain", "label", "class", "x", "y"))
+    for (x, y), is_target, label in zip(panel.points, panel.is_target, panel.labels, strict=True):
+        name = panel.classes[label] if label >= 0 else ""
+        writer.writerow(("target" if is_target else "source", label, name, f"{x:.5g}", f"{y:.5g}"))
+    write_text(path, content.getvalue())
+
+
+def read_panel(path: Path, title: str) -> Panel:
+    """What :func:`write_panel` wrote; a class without points has its number for a name."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    labels = np.array([int(row["label"]) for row in rows])
+    names = {int(row["label"]): row["class"] for row in rows}
+    classes = tuple(names.get(label, str(label)) for label in range(labels.max() + 1))
+    points = np.array([[float(row["x"]), float(row["y"])] for row in rows])
+    return Panel(title, points, np.array([row["domain"] == "target" for row in rows]), labels, classes)
+
+
+def feature_space(panels: Sequence[Panel], path: Path) -> None:
+    """Panels beside each other, coloured by domain above and by class below; the classes are the last panel's."""
+    classes = panels[-1].classes
     figure = Figure(figsize=(4.4 * len(panels) + 0.9, 8.4), layout="constrained")
     grid = figure.subplots(2, len(panels), squeeze=False)
     few = len(classes) <= 20
-    for column, (title, source, source_labels, target, target_labels) in enumerate(panels):
-        points = embed(np.concatenate([source, target]))
-        is_target = np.arange(len(points)) >= len(source)
-        labels = np.concatenate([source_labels, target_labels])
-        top, bottom = grid[:, column]
-        for name, rows, colour in (("source", ~is_target, SOURCE), ("target", is_target, TARGET)):
-            top.scatter(*points[rows].T, s=7, color=colour, alpha=0.6, linewidths=0, label=name)
-        colouring = {
-            "cmap": "tab10" if len(classes) <= 10 else "tab20",
-            "vmax": (10 if len(classes) <= 10 else 20) - 0.5,
-        }
-        if not few:
-            colouring = {"cmap": "viridis", "vmax": len(classes)}
-        for rows, marker in ((~is_target, "o"), (is_target, "^")):
-            dots = bottom.scatter(
-                *points[rows].T, c=labels[rows], s=9, marker=marker, linewidths=0, vmin=-0.5, **colouring
-            )
-        top.set_title(title)
+    most = len(classes) if not few else 10 if len(classes) <= 10 else 20
+    colours: dict[str, Any] = {
+        "cmap": "viridis" if not few else f"tab{most}", "vmin": -0.5, "vmax": most - 0.5,
+    }  # fmt: skip
+    for (top, bottom), panel in zip(grid.T, panels, strict=True):
+        for name, rows, colour in (("source", ~panel.is_target, SOURCE), ("target", panel.is_target, TARGET)):
+            top.scatter(*panel.points[rows].T, s=7, color=colour, alpha=0.6, linewidths=0, label=name)
+        for rows, marker in ((~panel.is_target, "o"), (panel.is_target, "^")):
+            shown = {"c": panel.labels[rows], "marker": marker, **colours}
+            dots = bottom.scatter(*panel.points[rows].T, s=9, linewidths=0, **shown)
+        top.set_title(panel.title)
         for axes in (top, bottom):
             axes.set(xticks=[], yticks=[])
     grid[0, 0].set_ylabel("by domain")
@@ -131,7 +159,7 @@ def feature_space(panels: Sequence[Panel], path: Path, classes: Sequence[str]) -
     if few:
         bar = figure.colorbar(dots, ax=grid[1, -1], shrink=0.8, boundaries=np.arange(len(classes) + 1) - 0.5)
         bar.set_ticks(range(len(classes)), labels=list(classes))
-    figure.suptitle("feature space (t-SNE of test images)")
+    figure.suptitle("feature space (t-SNE of test inputs)")
     _save(figure, path)
 
 

@@ -19,7 +19,8 @@ from transferlab.models.predictor import Predictor
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Labelled, View
 
-Panel = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+Features = tuple[np.ndarray, np.ndarray]
+"""Of the source's test inputs [n, D], and of the target's [m, D]."""
 
 
 class Pictures:
@@ -28,11 +29,13 @@ class Pictures:
     def __init__(self, where: Path, config: Config, evaluator: Evaluator):
         self.where, self.names = where, config.names
         self.truth, self._evaluator = evaluator.truth, evaluator
-        self._panels: list[tuple[str, Panel]] = []
+        same = self.truth.source_classes == self.truth.target_classes
+        self._classes = self.truth.target_classes if same else (*self.truth.source_classes, *self.truth.target_classes)
+        self._panels: list[figures.Panel] = []
 
     def before(self, predictor: Predictor) -> None:
         """Keep the features of the predictor as it is before training."""
-        self._panels.append(("before training", self._panel(predictor.eval())))
+        self._panels.append(self._panel("before training", self._features(predictor.eval())))
 
     def draw(self, predictor: Predictor, rows: Sequence[Mapping[str, Any]], confusion: np.ndarray) -> None:
         """Learning curves, confusion [C, C], samples, feature space, and what this kind of predictor alone has."""
@@ -45,25 +48,23 @@ class Pictures:
         strips = [part.inputs[_some(part, 16)].cpu().numpy() for part in (truth.source_test, truth.target_test)]
         if strips[0].dtype == np.uint8:
             figures.samples(strips[0], strips[1], self.where / "samples.png", names["source"], names["target"])
-        self._panels.append(("after training", self._panel(predictor)))
-        same = truth.source_classes == truth.target_classes
-        classes = truth.target_classes if same else (*truth.source_classes, *truth.target_classes)
-        panels = [(title, *panel) for title, panel in self._panels]
-        figures.feature_space(panels, self.where / "features.png", classes)
-        self._own(predictor)
+        features = self._features(predictor)
+        after = self._panel("after training", features)
+        figures.feature_space([*self._panels, after], self.where / "features.png")
+        figures.write_panel(after, self.where / "features.csv")
+        self._own(predictor, features)
 
     @singledispatchmethod
-    def _own(self, predictor: Predictor) -> None:
+    def _own(self, predictor: Predictor, features: Features) -> None:
         """The picture that only this kind of predictor has."""
 
     @_own.register
-    def _class_space(self, predictor: ZeroShot) -> None:
-        source, _, target, _ = self._panels[-1][1]
+    def _class_space(self, predictor: ZeroShot, features: Features) -> None:
         path = self.where / "class_space.png"
-        figures.class_space((source, target), predictor.codes.cpu().numpy(), predictor.seen, path, self.names["method"])
+        figures.class_space(features, predictor.codes.cpu().numpy(), predictor.seen, path, self.names["method"])
 
     @_own.register
-    def _atoms(self, predictor: Coded) -> None:
+    def _atoms(self, predictor: Coded, features: Features) -> None:
         """The dictionary, where there is one and its inputs are images or patches of them."""
         encoder, shape = predictor.encoder, tuple(self.truth.target_test.inputs.shape[1:])
         if len(shape) == 3 and len(encoder.dictionary):
@@ -72,7 +73,7 @@ class Pictures:
 
     @_own.register
     @torch.no_grad()
-    def _clusters(self, predictor: Clusters) -> None:
+    def _clusters(self, predictor: Clusters, features: Features) -> None:
         """Members of each cluster, which is called by its most frequent class, where inputs are images."""
         test, classes = self.truth.target_test, self.truth.target_classes
         if test.inputs.dtype != torch.uint8:
@@ -87,22 +88,26 @@ class Pictures:
             names.append(f"{classes[int(counts.argmax())]} ({100 * share:.0f} %)" if counts.any() else "empty")
         figures.clusters(images.cpu().numpy(), members, names, self.where / "clusters.png")
 
-    def _panel(self, predictor: Predictor) -> Panel:
-        """Features and labels of at most 500 test inputs of the source, then of the target.
+    def _features(self, predictor: Predictor) -> Features:
+        """Features of at most 500 test inputs of the source, and of the target."""
+        tests = {"source": self.truth.source_test, "target": self.truth.target_test}
+        of_domain = [self._evaluator.outputs(predictor, test.inputs[_some(test, 500)], domain).features
+                     for domain, test in tests.items()]  # fmt: skip
+        return of_domain[0], of_domain[1]
 
-        Where the label sets differ, the target's classes are numbered after the source's.
-        """
-        truth = self.truth
-        differ = truth.source_classes != truth.target_classes
-        panel = []
-        for domain, test, first in (
-            ("source", truth.source_test, 0),
-            ("target", truth.target_test, len(truth.source_classes) * differ),
+    def _panel(self, title: str, features: Features) -> figures.Panel:
+        """t-SNE of ``features``. Where the label sets differ, the target's classes are numbered after the source's."""
+        truth, labels = self.truth, []
+        for test, first in (
+            (truth.source_test, 0),
+            (truth.target_test, len(self._classes) - len(truth.target_classes)),
         ):
             rows = _some(test, 500)
-            labels = test.labels[rows].cpu().numpy() if isinstance(test, Labelled) else np.full(len(rows), -1)
-            panel += [self._evaluator.outputs(predictor, test.inputs[rows], domain).features, labels + first]
-        return panel[0], panel[1], panel[2], panel[3]
+            known = test.labels[rows].cpu().numpy() + first if isinstance(test, Labelled) else None
+            labels.append(np.full(len(rows), -1) if known is None else known)
+        is_target = np.repeat([False, True], [len(part) for part in labels])
+        points = figures.embed(np.concatenate(features))
+        return figures.Panel(title, points, is_target, np.concatenate(labels), self._classes)
 
 
 def _some(test: View, most: int) -> torch.Tensor:
