@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 
 from tests.conftest import command
 from transferlab import data, layouts, plan, rendering, tables
@@ -342,6 +343,30 @@ def _names(table, column):
     """The data sets that a column's cells name."""
     words = [word for row in table.rows for word in table.overrides_of(row, column)]
     return {value for key, _, value in (word.partition("=") for word in words) if key in ("source", "target")}
+
+
+@pytest.mark.parametrize(
+    "column, words",
+    [
+        ("svhn_mnist", ["data.validation=50"]),
+        ("synnumbers_svhn", ["source.count=200", "data.validation=20"]),
+    ],
+)
+def test_the_lecture_tables_svhn_columns_run_on_a_small_file_in_the_real_format(tmp_path, column, words):
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 60), ("test", 30)):
+        digits = (1 + np.arange(count) % 10).astype(np.uint8)[:, None]
+        pixels = rng.integers(0, 256, (32, 32, 3, count), dtype=np.uint8)
+        scipy.io.savemat(tmp_path / f"{split}_32x32.mat", {"X": pixels, "y": digits})
+    done = command(
+        "table", "dann", f"columns={column}", "rows=source_only,dann", "seeds=1", "train.steps=2", "figures=false",
+        "train.batch_size=8", "train.evaluations=1", "model.width=0.05", "device.threads=1", f"data.root={tmp_path}",
+        "data.download=false", *words, cwd=tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "subset-90" in done.stdout and "svhn: 60 + 30 of 3x32x32, 10 classes" in done.stdout
+    schedules = [json.loads(path.read_text())["train"]["schedule"] for path in tmp_path.rglob("config.json")]
+    assert schedules == 2 * ["constant" if column == "svhn_mnist" else "anneal"]
 
 
 def test_the_lecture_table_has_the_published_figures():

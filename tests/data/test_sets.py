@@ -172,7 +172,7 @@ def test_svhn_in_its_real_format(tmp_path):
     mat(tmp_path / "test_32x32.mat", x, y)
     found = data.find("svhn", svhn.Config(), DataConfig(root=str(tmp_path), download="false"))
     d = found.load("train")
-    assert d.labels.tolist() == [1, 0, 9, 0, 2, 3]
+    assert found.edition == "subset-12" and d.labels.tolist() == [1, 0, 9, 0, 2, 3]
     assert d.inputs[4, 2, 10, 20] == x[10, 20, 2, 4]
     mat(tmp_path / "train_32x32.mat", x[:30], y)
     with pytest.raises(UserError, match=r"train_32x32.mat: X is uint8 \(30, 32, 3, 6\)"):

@@ -19,6 +19,8 @@ FILES: dict[str, Remote | None] = {
     "test_32x32.mat": Remote(_URL + "test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3"),
 }
 
+COUNT = 73_257 + 26_032
+
 
 @dataclass
 class Config(Selection):
@@ -30,7 +32,20 @@ def find(options: Config, settings: Settings) -> Found:
     paths = files_or_sample("svhn", ("svhn", "SVHN", "."), FILES, settings, sample=False)
     assert paths is not None
     files = {split: [paths[f"{split}_32x32.mat"]] for split in ("train", "test")}
-    return _samples.found("svhn", "full", CLASSES, (3, 32, 32), files, read)
+    count = sum(_count(path) for path in paths.values())
+    edition = "full" if count == COUNT else f"subset-{count}"
+    return _samples.found("svhn", edition, CLASSES, (3, 32, 32), files, read)
+
+
+def _count(path: Path) -> int:
+    """How many labels a file says it has; 0 where it is damaged, as :func:`read` will say."""
+    import scipy.io
+
+    try:
+        shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
+    except Exception:  # SciPy raises many kinds for a damaged file
+        return 0
+    return max(shapes.get("y", (0,)))
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
