@@ -229,6 +229,15 @@ def test_difference_and_gap_closed_by_hand():
     assert up["std"] is None and up["n"] == 1
 
 
+def test_more_columns_than_rows_go_down_the_page():
+    other = [dataclasses.replace(e, column="z") for e in ENTRIES]
+    assert [line[" "] for line in rendering.grid(made(), ENTRIES + other)] == ["low", "a_b|c", "up"]
+    wide = dataclasses.replace(made(), rows=["low"])
+    assert rendering.grid(wide, [ENTRIES[0], other[0]]) == [
+        {" ": "x_y (full)", "low": "0.5000 ± 0.0000 (3)"}, {" ": "z (full)", "low": "0.5000 ± 0.0000 (3)"}
+    ]  # fmt: skip
+
+
 def test_without_both_ends_there_is_no_gap():
     assert [line["gap_closed"] for line in rendering.flat(made(), ENTRIES[:2])] == [None, None]
     assert rendering.gap_closed(0.6, 0.5, 0.5) is None

@@ -172,11 +172,14 @@ def flat(asked: Request, found: Sequence[Entry]) -> list[dict[str, Any]]:
 
 
 def grid(asked: Request, found: Sequence[Entry]) -> list[dict[str, str]]:
-    """Rows by columns: mean ± std (n)."""
-    lines: dict[str, dict[str, str]] = {row: {" ": row} for row in asked.rows}
+    """Rows by columns, or the other way where there are more columns: mean ± std (n)."""
+    sideways = len({entry.heading for entry in found}) > len(asked.rows)
+    lines: dict[str, dict[str, str]] = {}
     for entry in found:
         state = entry.notes[0].partition(" (")[0] if entry.notes else ""
-        lines[entry.row][entry.heading] = f"{spread(entry.values)} ({len(entry.values)})" if entry.values else state
+        text = f"{spread(entry.values)} ({len(entry.values)})" if entry.values else state
+        down, across = (entry.heading, entry.row) if sideways else (entry.row, entry.heading)
+        lines.setdefault(down, {" ": down})[across] = text
     return list(lines.values())
 
 
