@@ -259,3 +259,10 @@ def test_a_sweep_survives_a_failing_job_and_repeats_only_what_is_missing(tmp_pat
     if launcher == "joblib":
         environment = json.loads((results[0].parent / "environment.json").read_text())
         assert environment["threads"] == 1
+
+
+def test_a_reader_that_stops_reading_is_no_error(tmp_path):
+    words = [sys.executable, "-m", "transferlab", "table", "few_shot", "--dry-run"]
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == "" and process.wait(60) == 0

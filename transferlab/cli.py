@@ -35,7 +35,12 @@ def main() -> NoReturn:
     try:
         if verb not in VERBS:
             raise UserError(f"{verb}: no such verb; allowed are {', '.join(VERBS)}{nearest(verb, VERBS)}")
-        sys.exit(VERBS[verb](words))
+        code = VERBS[verb](words)
+        sys.stdout.flush()
+        sys.exit(code)
+    except BrokenPipeError:  # the reader, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except UserError as error:
         _full_error()
         print(f"transferlab: {error}", file=sys.stderr)

@@ -175,7 +175,7 @@ def bars(
     figure = Figure(figsize=(max(6.0, 0.35 * len(columns) * (len(values) + 1) + 2.5), 4.2), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(values)
-    colours = (CRITIC, *OTHERS, SOURCE, TARGET)
+    colours = (CRITIC, *OTHERS, SOURCE, TARGET, "#F0E442")
     published: str | None = "published"
     for i, (row, of_row) in enumerate(values.items()):
         places = np.arange(len(columns)) + (i - (len(values) - 1) / 2) * width
