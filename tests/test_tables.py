@@ -268,13 +268,15 @@ def test_every_form_is_well_formed(tmp_path):
 def test_feature_spaces_are_those_of_the_runs_that_have_drawn_one(tmp_path):
     asked = made(feature_space=["low", "up"])
     panel = figures.Panel("any", np.eye(6, 2), np.arange(6) % 2 > 0, np.array([0, 1, 2, 0, 3, -1]), tuple("abcd"))
-    low, other, up = (dataclasses.replace(e, folders=[tmp_path / "none", tmp_path / e.row]) for e in ENTRIES)
+    low, other, up = (
+        dataclasses.replace(e, edition="full/subset-9", folders=[tmp_path / "none", tmp_path / e.row]) for e in ENTRIES
+    )
     figures.write_panel(panel, tmp_path / "low" / "figures" / "features.csv")
     rendering.write(asked, tmp_path / "half", [low, other, up])
     figures.write_panel(panel, tmp_path / "up" / "figures" / "features.csv")
     rendering.write(asked, tmp_path / "whole", [low, other, up])
     assert not list((tmp_path / "half").glob("features*"))
-    assert [path.name for path in (tmp_path / "whole").glob("features*")] == ["features_x_y_full.png"]
+    assert [path.name for path in (tmp_path / "whole").glob("features*")] == ["features_x_y_full_subset-9.png"]
 
 
 def test_a_backslash_and_its_friends_for_latex():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -274,7 +275,8 @@ def write(asked: Request, folder: Path, found: Sequence[Entry]) -> str:
         panels = [_panel(there[row]) for row in asked.table.feature_space if row in there]
         drawn = [panel for panel in panels if panel]
         if len(drawn) == len(asked.table.feature_space) > 0:
-            figures.feature_space(drawn, folder / f"features_{heading.replace(' (', '_').rstrip(')')}.png")
+            name = re.sub(r"[^\w.-]+", "_", f"features_{heading}").rstrip("_")
+            figures.feature_space(drawn, folder / f"{name}.png")
     return text
 
 
