@@ -41,6 +41,15 @@ def test_uncertainty_by_hand():
     torch.testing.assert_close(out["b"].item(), 3 / 2.718281828 + 0.5)
 
 
+def test_uncertainty_stays_in_its_bounds_and_comes_back():
+    weights = LogVariances(1)
+    weights.s.data = torch.tensor([-4.0])
+    out = weights.weighted({"a": torch.tensor(2.0)})["a"]
+    torch.testing.assert_close(out.item(), 2 * 7.389056099 - 1)  # at s = -2
+    out.backward()
+    torch.testing.assert_close(weights.s.grad.item(), -2 * 7.389056099 + 0.5)  # a large loss raises s again
+
+
 def test_projections_by_hand():
     one, two = torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 1.0])
     a, b = projections([one, two])

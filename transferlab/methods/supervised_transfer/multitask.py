@@ -112,9 +112,13 @@ class LogVariances(nn.Module):
         self.s = nn.Parameter(torch.zeros(tasks))
 
     def weighted(self, losses: Losses) -> Losses:
-        """e^-s L + s/2 for each classification loss (Kendall et al. 2018, equation 10); s within -5 and 5."""
-        s = self.s.clamp(-5, 5)
-        return {name: (-s[i]).exp() * value + s[i] / 2 for i, (name, value) in enumerate(losses.items())}
+        """e^-s L + s/2 for each classification loss (Kendall et al. 2018, equation 10); s is kept within -2 and 5.
+
+        Few labels are soon learned by heart, and e^-s would grow without end as their loss falls.
+        """
+        with torch.no_grad():
+            self.s.clamp_(-2, 5)
+        return {name: (-self.s[i]).exp() * value + self.s[i] / 2 for i, (name, value) in enumerate(losses.items())}
 
 
 def project_conflicting(losses: Losses, shared: Sequence[nn.Parameter]) -> None:
