@@ -186,7 +186,8 @@ def bars(
         if points:
             axes.plot(*zip(*points, strict=True), "k_", ms=45 * width, label=published)
             published = None
-    axes.set_xticks(range(len(columns)), columns, rotation=20 if len(columns) > 4 else 0)
+    names = [name.replace(" (", "\n(") for name in columns]
+    axes.set_xticks(range(len(columns)), names, rotation=20 if len(columns) > 4 else 0)
     axes.set_title(fill(title, 50), fontsize=10)
     axes.set_ylabel(unit)
     axes.grid(axis="y", alpha=0.25)
