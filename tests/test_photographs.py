@@ -73,3 +73,10 @@ def test_what_is_missing_is_named(folder, monkeypatch):
     (folder / "words" / "glove.npz").unlink()
     with pytest.raises(UserError, match="put glove.npz into"):
         ask(folder)
+
+
+def test_a_photograph_beside_the_classes_makes_the_folder_one_without_classes(folder, monkeypatch):
+    monkeypatch.setattr(photographs, "network", Small)
+    Image.new("RGB", (40, 30), (0, 250, 0)).save(folder / "photos" / "loose.png")
+    assert ask(folder) == 0
+    assert (folder / "out" / "conse.png").exists() and not (folder / "out" / "features.npz").exists()

@@ -52,12 +52,12 @@ def run(words: Sequence[str]) -> int:
     paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
     require(len(paths) > 0, f"{root}: holds no images ({', '.join(sorted(SUFFIXES))})")
     settings = DataConfig(root=options["data.root"])
-    words_file = by_hand("glove", ("words", "glove"), [("glove.npz",)], settings, "arrays words and vectors of GloVe")[
-        0
-    ]
+    origin = "arrays words and vectors of GloVe"
+    (words_file,) = by_hand("glove", ("words", "glove"), [("glove.npz",)], settings, origin)
     devise = None if options["devise"] is None else _map(Path(options["devise"]))
     net, names = network(), imagenet()
-    classes = sorted({p.parent.name for p in paths if p.parent.parent == root})
+    places = [p.relative_to(root).parts for p in paths]
+    classes = sorted({place[0] for place in places}) if all(len(place) > 1 for place in places) else []
     signatures = glove(words_file, classes) if len(classes) >= 2 else None
     # A class of ImageNet without a word vector cannot be combined: it is left out of ConSE's sum.
     worded = known(words_file, names)
@@ -70,7 +70,7 @@ def run(words: Sequence[str]) -> int:
     codes = F.normalize(torch.from_numpy(glove(words_file, seen)))
     embedded = compose(logits[:, torch.from_numpy(worded)], codes, T)
     if signatures is not None:
-        labels = np.array([classes.index(p.relative_to(root).parts[0]) for p in paths])
+        labels = np.array([classes.index(place[0]) for place in places])
         path = out / "features.npz"
         np.savez(path, features=features.numpy(), labels=labels, classes=np.array(classes), signatures=signatures)
         print(f"{path}: {len(paths)} photographs of {len(classes)} classes, for source=features")
