@@ -324,7 +324,7 @@ def test_mnistm_refuses_or_names_what_is_not_the_edition_asked_for(no_data, smal
         mnistm.Config(seed=-1)
     pictures(Path(small_full_mnist) / "BSDS500" / "data" / "images", ["train", "val"], suffix="jpg")
     settings = DataConfig(root=small_full_mnist, edition="sample")
-    assert data.find("mnistm", mnistm.Config(photographs="bsds500"), settings).edition == "sample-bsds500"
+    assert data.find("mnistm", mnistm.Config(photographs="bsds500"), settings).edition == "sample-bsds500-5+5"
     assert data.find("mnistm", mnistm.Config(), settings).edition == "sample"
 
 

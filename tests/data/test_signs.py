@@ -14,7 +14,7 @@ from transferlab.config import DataConfig
 from transferlab.data import _fonts, _generated, _sign_drawings, syn_numbers, syn_signs
 from transferlab.data._generated import Draws
 from transferlab.data.gtsrb import CLASSES
-from transferlab.errors import UserError
+from transferlab.errors import DataMissing, UserError
 from transferlab.problem import split_rows
 
 needs_gtsrb = pytest.mark.skipif(real_data() is None or not (real_data() / "gtsrb").is_dir(), reason="no GTSRB here")
@@ -205,10 +205,10 @@ def test_wrong_options_of_generated_sets_are_named(name, no_data):
 
 
 def test_full_edition_needs_the_photographs_and_the_fonts(no_data, monkeypatch):
-    with pytest.raises(UserError, match="syn_signs: data.edition=full: BSDS500 not found"):
+    with pytest.raises(DataMissing, match="syn_signs: data.edition=full: BSDS500 not found"):
         find("syn_signs", edition="full")
     monkeypatch.setattr(_fonts, "missing", lambda: ("font_lato",))
-    with pytest.raises(UserError, match=r"full: fonts are missing; pip install 'transferlab\[fonts\]' for font_lato"):
+    with pytest.raises(DataMissing, match=r"full: fonts are missing; pip install 'transferlab\[fonts\]' for font_lato"):
         find("syn_numbers", edition="full")
     assert find("syn_numbers").edition == "sample"
 

@@ -477,13 +477,23 @@ def test_patches_of_bsds500_where_it_is(tmp_path, no_data):
         Image.new("RGB", (50, 40), (100 * i, 100 * i, 100 * i)).save(buffer, "jpeg")
         (tmp_path / "BSDS500" / "data" / "images" / part / "1.jpg").write_bytes(buffer.getvalue())
     found = find("patches", tmp_path, count=10)
-    assert (
-        found.edition == "full" and (found.load("train").inputs == 0).all() and (found.load("test").inputs > 90).all()
-    )
+    assert found.edition == "bsds500-1+1"
+    assert (found.load("train").inputs == 0).all() and (found.load("test").inputs > 90).all()
     with pytest.raises(UserError, match="data.edition=full: BSDS500 not found; put BSDS500/data/images"):
         data.find("patches", patches.Config(), DataConfig(edition="full"))
     with pytest.raises(UserError, match="allowed is 4 to 128 pixels"):
         patches.Config(size=200)
+
+
+@pytest.mark.parametrize("counts, held_out, edition", [
+    ((200, 200), "test", "full"), ((200, 100), "test", "bsds500-200+100"), ((200, 200), "val", "bsds500-200+200"),
+])  # fmt: skip
+def test_only_all_of_bsds500_is_called_full(tmp_path, no_data, counts, held_out, edition):
+    for part, count in zip(("train", held_out), counts, strict=True):
+        (tmp_path / "BSDS500" / "data" / "images" / part).mkdir(parents=True)
+        for i in range(count):
+            (tmp_path / "BSDS500" / "data" / "images" / part / f"{i}.jpg").touch()
+    assert find("patches", tmp_path).edition == edition
 
 
 def test_the_largest_patches_fit_the_packaged_photographs():

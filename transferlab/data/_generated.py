@@ -1,7 +1,6 @@
 """Images that are made here: kept in the user's cache, and what cameras do to them, for whole batches.
 
-Image tensors are float32 [B, C, H, W] in [0, 1] where nothing else is said. Nothing here depends on the batch:
-each image comes out as it would alone.
+Image tensors are float32 [B, C, H, W] in [0, 1] where nothing else is said.
 """
 
 from __future__ import annotations
@@ -39,6 +38,11 @@ def check(name: str, count: int, least: int, size: int, seed: int) -> None:
     fits = size % 8 == 0 and 16 <= size <= 128
     require(fits, f"{name}.size={size}: allowed are multiples of 8 from 16 to 128 pixels")
     require(seed >= 0, f"{name}.seed={seed}: must not be negative")
+
+
+def versioned(edition: str, version: int) -> str:
+    """The edition of what a generator's ``version`` makes: other images are another edition."""
+    return edition if version == 1 else f"{edition}-v{version}"
 
 
 def cached(name: str, ingredients: Sequence[object], count: int, make: Callable[[], np.ndarray]) -> np.ndarray:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from transferlab.config import require
 from transferlab.data._files import Settings, cache_dir, roots
-from transferlab.errors import UserError
+from transferlab.errors import DataMissing, UserError
 
 log = logging.getLogger(__name__)
 BSDS = ("BSDS500/data/images", "BSR/BSDS500/data/images", "data/images")
@@ -28,8 +27,12 @@ class Photographs:
 
     @property
     def edition(self) -> str:
-        """What a data set is called that needs nothing but photographs."""
-        return "full" if self.name == "bsds500" else "sample"
+        """What a data set is called that needs nothing but photographs: full is all that BSDS500 has of both parts."""
+        if self.name == "packaged":
+            return "sample"
+        counts = [len(self.paths[split]) for split in ("train", "test")]
+        whole = counts == [200, 200] and self.parts["test"] == "test"
+        return "full" if whole else "bsds500-" + "+".join(map(str, counts))
 
     def digest(self, split: str) -> str:
         """SHA-256 over the photographs' bytes, in order."""
@@ -59,12 +62,13 @@ def bsds500(settings: Settings) -> Photographs | None:
 def best(name: str, settings: Settings) -> Photographs:
     """BSDS500's where they are at hand, else the packaged ones, for data set ``name``.
 
-    Raises :class:`UserError` where the settings ask for BSDS500's.
+    Raises :class:`DataMissing` where the settings ask for BSDS500's.
     """
     # A sample is the same everywhere, so it never looks for BSDS500.
     found = None if settings.edition == "sample" else bsds500(settings)
     if found is None:
-        require(settings.edition != "full", f"{name}: data.edition=full: BSDS500 not found; {where()}")
+        if settings.edition == "full":
+            raise DataMissing(f"{name}: data.edition=full: BSDS500 not found; {where()}", "BSDS500")
         if settings.edition == "auto":
             log.warning("%s: taking the packaged photographs; for BSDS500's %s", name, where())
     return found or packaged()

@@ -17,7 +17,7 @@ from transferlab.config import require
 from transferlab.data import _released_mnistm as released
 from transferlab.data import mnist
 from transferlab.data._files import Found, Settings
-from transferlab.data._generated import cached
+from transferlab.data._generated import cached, versioned
 from transferlab.data._photographs import Photographs, bsds500, packaged, patches, where
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
@@ -48,11 +48,10 @@ def find(options: Config, settings: Settings) -> Found:
         return released.find(settings, mnist.CLASSES)
     digits = mnist.find(mnist.Config(), settings)
     photographs = _photographs(options, settings, digits.edition)
-    edition = digits.edition
-    if edition != "sample" and photographs.name == "packaged":
-        edition += "-packaged-photographs"
-    if edition == "sample" and photographs.name == "bsds500":
-        edition = "sample-bsds500"
+    usual = "sample" if digits.edition == "sample" else "full"
+    named = {"full": "bsds500", "sample": "packaged-photographs"}.get(photographs.edition, photographs.edition)
+    edition = digits.edition if photographs.edition == usual else f"{digits.edition}-{named}"
+    edition = versioned(edition, VERSION)
 
     def load(split: str) -> Dataset:
         source = digits.load(split)

@@ -12,13 +12,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transferlab.config import require
 from transferlab.data import _fonts
 from transferlab.data._files import Found, Settings
-from transferlab.data._generated import Draws, balanced, bytes_of, cached, camera, check, column, poses, slope, warped
+from transferlab.data._generated import (
+    Draws,
+    balanced,
+    bytes_of,
+    cached,
+    camera,
+    check,
+    column,
+    poses,
+    slope,
+    versioned,
+    warped,
+)
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
 from transferlab.data.mnist import CLASSES
+from transferlab.errors import DataMissing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,10 +62,11 @@ def find(options: Config, settings: Settings) -> Found:
     everything = settings.edition != "sample" and not missing
     if missing:
         todo = f"pip install 'transferlab[fonts]' for {', '.join(missing)}"
-        require(settings.edition != "full", f"syn_numbers: data.edition=full: fonts are missing; {todo}")
+        if settings.edition == "full":
+            raise DataMissing(f"syn_numbers: data.edition=full: fonts are missing; {todo}", "fonts")
         if settings.edition == "auto":
             log.warning("syn_numbers: taking matplotlib's fonts alone; %s", todo)
-    edition = "full" if everything else "sample"
+    edition = versioned("full" if everything else "sample", VERSION)
     packages = tuple(_fonts.FAMILIES) if everything else ("matplotlib",)
     size = options.size
 

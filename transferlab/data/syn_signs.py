@@ -24,6 +24,7 @@ from transferlab.data._generated import (
     places,
     poses,
     slope,
+    versioned,
     warped,
 )
 from transferlab.data._selection import Selection
@@ -56,6 +57,7 @@ class Config(Selection):
 def find(options: Config, settings: Settings) -> Found:
     """The edition is full with BSDS500's photographs behind the signs, sample with the packaged ones."""
     photographs = _photographs.best("syn_signs", settings)
+    edition = versioned(photographs.edition, VERSION)
     size = options.size
 
     def load(split: str) -> Dataset:
@@ -70,13 +72,13 @@ def find(options: Config, settings: Settings) -> Found:
             lambda: generate(labels, size, photographs.read(split), options.seed, split),
         )
         record = {
-            "name": "syn_signs", "edition": photographs.edition, "split": split, "count": count, "generator": VERSION,
+            "name": "syn_signs", "edition": edition, "split": split, "count": count, "generator": VERSION,
             "drawings_sha256": _sign_drawings.digest(), "seed": options.seed, "size": size, "files": {},
             "photographs": f"{photographs.name} ({photographs.parts[split]})", "photographs_sha256": digest,
         }  # fmt: skip
         return Dataset(images, labels, CLASSES, record)
 
-    return Found("syn_signs", photographs.edition, CLASSES, (3, size, size), load)
+    return Found("syn_signs", edition, CLASSES, (3, size, size), load)
 
 
 def generate(labels: np.ndarray, size: int, photographs: list[np.ndarray], seed: int, split: str) -> np.ndarray:
