@@ -49,12 +49,21 @@ BAD = {
     "resume=": "resume=: say which run's folder",
     "runn": "runn: no such verb; allowed are run, .*; did you mean run",
     "resume=nowhere": "resume=nowhere: no run's folder",
+    "resume=nowhere --cfg job": "a run goes on with its own config; leave out the other words",
+    "table=dann": "table: is a word of its own: transferlab table <name>",
+    "hydra.mode=MULTIRUN": "hydra.mode: -m before the words makes a sweep",
+    "hydra.run.dir=${nope}": "hydra.run.dir: Interpolation key 'nope' not found",
+    "--experimental-rerun x": "--experimental-rerun: write transferlab resume=<folder>",
+    "-m --cfg job": "--cfg: shows a single run; leave out -m",
+    "-m seed=0,1 hydra.sweep.subdir=x": "outputs/sweep/x: several runs of the sweep would go there",
+    "-m seed=0,1 hydra.sweep.subdir=${hydra.job.num}": "hydra.sweep.subdir: .*hydra.job.num",
 }
 
 
 @pytest.mark.parametrize("word", BAD)
 def test_bad_input_is_one_line_status_two_and_no_folder(tmp_path, no_data, word):
-    words = [word] if word in ("runn", "resume=nowhere", "resume=") else ["data.edition=sample", word]
+    alone = word == "runn" or word.startswith("resume=")
+    words = [*([] if alone else ["data.edition=sample"]), *word.split()]
     done = command(*words, cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     lines = done.stderr.strip().splitlines()
@@ -63,6 +72,11 @@ def test_bad_input_is_one_line_status_two_and_no_folder(tmp_path, no_data, word)
 
     assert re.search(BAD[word], lines[0]), lines[0]
     assert list(tmp_path.glob("*")) in ([], [tmp_path / "cache"])
+
+
+def test_a_glob_sweeps_over_a_groups_choices(no_data):
+    asked = plan.jobs(plan.arguments(["-m", "data.edition=sample", "method=glob(s*,exclude=se*)"]))
+    assert [job.config.names["method"] for job in asked] == ["source_only", "subspace_alignment"]
 
 
 def test_a_bad_job_in_a_sweep_stops_it_before_it_starts(tmp_path, no_data):

@@ -3,10 +3,12 @@
 import pytest
 
 from tests.conftest import command
+from transferlab import plan
 from transferlab.cli import execute
-from transferlab.config import from_plain
+from transferlab.config import from_plain, to_plain
+from transferlab.files import write_json
 from transferlab.runs import RunFolder
-from transferlab.sweeps import draw, finished
+from transferlab.sweeps import draw, finished, grouped
 
 
 def tiny(source="mnist", per_class=1, **options):
@@ -31,6 +33,31 @@ def test_runs_of_one_folder_together(tmp_path, no_data):
     )
     assert [path.name for path in draw(tmp_path)] == ["few_shot.png", "transfer.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in draw(tmp_path))
+
+
+def test_runs_are_compared_whose_data_is_gone_and_others_are_passed_over(tmp_path, no_data):
+    configs = [tiny(per_class=1), tiny(per_class=2), from_plain({
+        "method": {"name": "subspace_alignment", "dims": [2]}, "source": {"name": "mnist"}, "target": {"name": "usps"},
+    })]  # fmt: skip
+    record = {"target_train_accuracy": 1.0, "target_accuracy": 0.5}
+    for place, config in enumerate([*configs, configs[2]]):
+        plain = to_plain(config)
+        plain["data"]["root"] = "/gone"
+        if place == 3:
+            plain["method"]["dims"] = [2, 4]
+        write_json(tmp_path / str(place) / "config.json", plain)
+        write_json(tmp_path / str(place) / "status.json", {"status": "finished"})
+        write_json(tmp_path / str(place) / "results.json", record)
+    write_json(tmp_path / "other" / "config.json", {"method": {"name": "of another version"}})
+    assert [r["row"] for r in finished(tmp_path)] == [
+        "finetune", "finetune", "subspace_alignment dims=2", "subspace_alignment dims=2,4",
+    ]  # fmt: skip
+
+
+def test_a_run_that_is_asked_for_twice_counts_once(tmp_path):
+    job = plan.Job(("seed=0",), tiny(), {}, tmp_path / "run")
+    (row,) = grouped([job, job], [{"folder": "run", "status": "missing"}] * 2)
+    assert row["n"] == "0/1"
 
 
 @pytest.mark.parametrize(("words", "expected"), [

@@ -169,6 +169,7 @@ BAD = {
     "tiny seed=3": "seed=3: seeds=… chooses",
     "tiny sede=1": "sede: no such key; .*did you mean seed",
     "tiny train.steps=1,2": "train.steps=1,2",
+    "tiny hydra.sweep.dir=${nope}": "hydra.sweep.dir: Interpolation key 'nope' not found",
     "tiny --rendr": "unrecognized arguments: --rendr",
     "tiny hydra.sweep.subdir=x": "a table names its folders itself",
     "tinny": "table=tinny: no such table; allowed are .*did you mean tiny",
@@ -279,6 +280,10 @@ def test_feature_spaces_are_those_of_the_runs_that_have_drawn_one(tmp_path):
     assert [path.name for path in (tmp_path / "whole").glob("features*")] == ["features_x_y_full_subset-9.png"]
 
 
+def test_a_seed_counts_once_however_it_is_written(no_data):
+    assert tables.request(["digits", "seeds=0,00,2"]).seeds == [0, 2]
+
+
 def test_a_backslash_and_its_friends_for_latex():
     assert layouts.escaped("a_b & 5 % \\ ~") == r"a\_b \& 5 \% \textbackslash{} \textasciitilde{}"
 
@@ -305,13 +310,17 @@ def test_editions_are_never_mixed_in_a_column(tmp_path, no_data):
     assert grid[0]["x_y (sample)"] == "0.1000 (1)" and grid[1]["x_y (sample)"] == "missing"
 
 
-def test_a_metric_that_is_not_there_is_refused_with_the_nearest(tmp_path, no_data):
-    asked = made(rows={"low": {"overrides": ["method=source_only"], "metric": "target_acuracy"}},
+@pytest.mark.parametrize("metric", ["target_acuracy", "source_model"])
+def test_a_metric_that_is_no_number_of_theirs_is_said_in_its_row_alone(tmp_path, no_data, metric):
+    asked = made(rows={"low": {"overrides": ["method=source_only"], "metric": metric},
+                       "up": {"overrides": ["method=source_only"]}},
                  columns={"x_y": {"overrides": ["source=mnist", "target=usps"]}}, published={}, gap=[])  # fmt: skip
     wanted = tables.cells(asked, fetch=False)
-    done = rendering.Record(tmp_path, "full", {"status": "finished"}, {"target_accuracy": 0.5, "seconds": 1.0}, {})
-    with pytest.raises(UserError, match="has no target_acuracy; .*did you mean target_accuracy"):
-        rendering.entries(asked, wanted, {wanted[0].config.fingerprint({}): [done]})
+    results = {"target_accuracy": 0.5, "seconds": 1.0, "source_model": "taken"}
+    done = rendering.Record(tmp_path, "full", {"status": "finished"}, results, {})
+    low, up = rendering.entries(asked, wanted, {cell.config.fingerprint({}): [done] for cell in wanted})
+    assert low.values == [] and up.values == [0.5] * 3 and up.notes == []
+    assert low.notes == [f"no {metric} (seeds 0, 1, 2): results.json has target_accuracy, seconds"]
 
 
 @pytest.mark.parametrize(
@@ -324,6 +333,10 @@ def test_a_metric_that_is_not_there_is_refused_with_the_nearest(tmp_path, no_dat
         ({"rows": {"low": {"override": []}}}, "table.rows.low.override: no such key; .*did you mean overrides"),
         ({"columns": ["x"]}, "table.columns=.*: a mapping is needed"),
         ({"seeds": []}, "seeds: at least one is needed"),
+        ({"seeds": [1, 1]}, "seeds=.*: one is named twice"),
+        ({"overrides": ["hydra/launcher=joblib"]}, "hydra/launcher=joblib: is for the command line"),
+        ({"columns": {"x_y": {"overrides": ["+hydra.sweep.dir=x"]}}}, "hydra.sweep.dir=x: is for the command line"),
+        ({"rows": {"low": {"overrides": ["seed=3"]}}, "gap": [], "published": {}}, "seed=3: is for the command line"),
     ],
 )
 def test_a_table_that_is_not_right_is_refused(change, message):

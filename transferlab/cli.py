@@ -64,8 +64,8 @@ def run(words: Sequence[str]) -> int:
     resume = [word.removeprefix("resume=") for word in args.overrides if word.startswith("resume=")]
     if resume and resume[-1] != "null":
         require(resume[-1] != "", "resume=: say which run's folder")
-        if len(args.overrides) > 1 or args.multirun:
-            raise UserError("resume=…: a run goes on with its own config; leave out the other words")
+        alone = len(args.overrides) == 1 and not (args.multirun or args.cfg or args.config_dir)
+        require(alone, "resume=…: a run goes on with its own config; leave out the other words")
         return _resume(Path(resume[-1]))
     jobs = plan.jobs(args)
     if args.cfg:

@@ -62,6 +62,11 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     for flag in ("config_name", "config_path"):
         name = f"--{flag.replace('_', '-')}"
         require(getattr(args, flag) is None, f"{name}: there is one config; bring your own choices with --config-dir")
+    require(args.experimental_rerun is None, "--experimental-rerun: write transferlab resume=<folder>")
+    one = args.cfg or args.info
+    require(not (args.multirun and one), f"--{'cfg' if args.cfg else 'info'}: shows a single run; leave out -m")
+    mode = any(word.lstrip("+~").startswith("hydra.mode") for word in args.overrides)
+    require(not mode, "hydra.mode: -m before the words makes a sweep")
     folder = args.config_dir
     require(folder is None or Path(folder).is_dir(), f"--config-dir {folder}: no such folder")
     return args
@@ -76,8 +81,11 @@ def jobs(args: argparse.Namespace) -> list[Job]:
             Job(_overrides(c), config, editions(config), _folder(c, args.multirun))
             for c, config in zip(composed, configs, strict=True)
         ]
+    taken: dict[Path, str] = {}
     for job in planned:
         RunFolder(job.folder).check(job.fingerprint)
+        alone = taken.setdefault(job.folder, job.fingerprint) == job.fingerprint
+        require(alone, f"{job.folder}: several runs of the sweep would go there; leave out hydra.sweep.subdir=…")
     return planned
 
 
@@ -206,7 +214,8 @@ def _hydra() -> Iterator[None]:
 def _combinations(args: argparse.Namespace) -> list[list[str]]:
     """The overrides of each job: of the one run, or of every combination of a sweep."""
     try:
-        parsed = OverridesParser.create().parse_overrides(args.overrides)
+        loader = GlobalHydra.instance().config_loader()  # knows the choices of a glob
+        parsed = OverridesParser.create(loader).parse_overrides(args.overrides)
         if not args.multirun:
             for override in parsed:
                 key = override.get_key_element()
@@ -254,6 +263,7 @@ def _explain(error: Exception, overrides: Sequence[str]) -> str:
     if not unknown:
         return f"{_blamed(overrides)}{_first_line(error)}"
     key = unknown[1]
+    require(key != "table", "table: is a word of its own: transferlab table <name>")
     require(not key.startswith("hydra."), f"{key}: Hydra has no such key; --cfg hydra shows all")
     known = list(_keys(hydra.compose("config")))
     group = key.partition(".")[0]
@@ -294,5 +304,13 @@ def _first_line(error: Exception) -> str:
 
 def _folder(composed: DictConfig, multirun: bool) -> Path:
     if not multirun:
-        return Path(composed.hydra.run.dir)
-    return Path(composed.hydra.sweep.dir) / composed.hydra.sweep.subdir
+        return Path(setting(composed, "run.dir"))
+    return Path(setting(composed, "sweep.dir")) / setting(composed, "sweep.subdir")
+
+
+def setting(composed: DictConfig, key: str) -> str:
+    """One of Hydra's own settings. Raises :class:`UserError` where it refers to what is not there."""
+    try:
+        return str(OmegaConf.select(composed.hydra, key, throw_on_missing=True))
+    except OmegaConfBaseException as error:
+        raise UserError(f"hydra.{key}: {_first_line(error)}") from None

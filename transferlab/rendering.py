@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transferlab import layouts
-from transferlab.config import edition_name, from_plain, nearest, require
-from transferlab.errors import UserError
+from transferlab.config import edition_name
 from transferlab.files import read_json, write_text
-from transferlab.runs import FINISHED, RunFolder
+from transferlab.runs import FINISHED, runs_in
 from transferlab.sweeps import spread
 from transferlab.tables import Cell, Request, Table, cells, output_folder, to_run
 
@@ -35,6 +34,11 @@ class Record:
     results: dict[str, Any]
     """Empty where the run is not finished; so is data."""
     data: dict[str, Any]
+
+    @property
+    def numbers(self) -> list[str]:
+        """The results that a table can show."""
+        return [key for key, value in self.results.items() if type(value) in (int, float)]
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,7 @@ class Entry:
 def records(sweep: Path) -> Records:
     """What the folders in ``sweep`` hold, by the fingerprint of their config alone, whatever the edition."""
     found: dict[str, list[Record]] = {}
-    for path in sorted(sweep.glob("*/config.json")):
-        folder, plain = RunFolder(path.parent), read_json(path)
-        plain["data"] = {**plain.get("data", {}), "root": None}  # which may be gone by now
-        try:
-            config = from_plain(plain)
-        except UserError:  # a run of another version
-            continue
+    for folder, config in runs_in(sweep):
         status = folder.status
         editions = status.get("editions")
         if editions and config.fingerprint(editions) == status.get("fingerprint"):
@@ -101,17 +99,15 @@ def entries(asked: Request, wanted: Sequence[Cell], known: Records) -> list[Entr
 
 def _entry(table: Table, row: str, column: str, edition: str, seeds: list[tuple[Cell, Record | None]]) -> Entry:
     metric = table.rows[row].metric or table.metric
-    finished = [(cell, record) for cell, record in seeds if record and record.results]
+    finished = [(cell, record) for cell, record in seeds if record and metric in record.numbers]
     done = [record.results for _, record in finished]
     data = [{role: _domain(cell, record, role) for role in ("source", "target")} for cell, record in finished]
-    for results in done:
-        numbers = [key for key, value in results.items() if isinstance(value, float)]
-        where = f"{row}, {column}: results.json has no {metric}"
-        require(metric in results, f"{where}; it has {', '.join(numbers)}{nearest(metric, numbers)}")
     states: dict[tuple[str, str], list[int]] = {}
     for cell, record in seeds:
         state = record.status["status"] if record else f"needs {cell.missing}" if cell.missing else "missing"
         reason = record.status.get("reason", "") if record else cell.remedy
+        if record and record.results and metric not in record.numbers:
+            state, reason = f"no {metric}", f"results.json has {', '.join(record.numbers)}"
         states.setdefault((state, reason), []).append(cell.config.seed)
     notes = [
         f"{state} (seed{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))})" + (f": {reason}" if reason else "")
@@ -231,7 +227,8 @@ def footnotes(asked: Request, found: Sequence[Entry]) -> list[str]:
         everywhere = len(whole) == 1 and len(places) == len(asked.rows)
         lines.append(f"{whole.pop() if everywhere else '; '.join(places)}: {note}")
     papers = [f"{name}: {paper.source}" for name, paper in asked.table.published.items()]
-    return lines + papers
+    ours = "gaps beside published figures are computed from these, as ours are"
+    return lines + papers + ([ours] if papers and asked.table.gap else [])
 
 
 def render(asked: Request) -> str:

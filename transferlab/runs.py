@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -110,6 +111,17 @@ def stored_config(path: Path) -> Config:
     if not (path / "config.json").exists():
         raise UserError(f"resume={path}: no run's folder (it has no config.json)")
     return from_plain(read_json(path / "config.json"))
+
+
+def runs_in(folder: Path) -> list[tuple[RunFolder, Config]]:
+    """Each run in ``folder`` that this version can read, and its config; the place of its data may be gone by now."""
+    found = []
+    for path in sorted(folder.glob("*/config.json")):
+        with suppress(UserError):  # a run of another version
+            plain = read_json(path)
+            plain["data"] = {**(plain.get("data") or {}), "root": None}
+            found.append((RunFolder(path.parent), from_plain(plain)))
+    return found
 
 
 def new_folder(wanted: Path) -> Path:

@@ -13,7 +13,7 @@ from transferlab import layouts
 from transferlab.config import require, to_plain
 from transferlab.files import write_text
 from transferlab.plan import Job
-from transferlab.runs import FINISHED, RunFolder, stored_config
+from transferlab.runs import FINISHED, RunFolder, runs_in
 
 
 def summarise(jobs: Sequence[Job]) -> None:
@@ -37,9 +37,8 @@ def finished(folder: Path) -> list[dict[str, Any]]:
     ``row`` names the method, ``source`` and ``target`` the domains, each with those of its options in which the runs
     differ; ``per_class`` is the target's.
     """
-    runs = [RunFolder(path.parent) for path in sorted(folder.glob("*/results.json"))]
-    runs = [run for run in runs if run.status.get("status") == FINISHED]
-    configs = [to_plain(stored_config(run.path)) for run in runs]
+    there = [(run, to_plain(config)) for run, config in runs_in(folder) if run.status.get("status") == FINISHED]
+    runs, configs = [run for run, _ in there], [config for _, config in there]
     domains = [config[role] for config in configs for role in ("source", "target")]
     methods = [config["method"] for config in configs]
     return [
@@ -57,7 +56,7 @@ def _label(section: dict[str, Any], sections: Sequence[dict[str, Any]]) -> str:
     words = [section["name"]]
     for key, value in section.items():
         if key != "per_class" and any(other[key] != value for other in others):
-            text = ",".join(value) if isinstance(value, list) else "null" if value is None else value
+            text = ",".join(map(str, value)) if isinstance(value, list) else "null" if value is None else value
             words.append(f"{key}={text}")
     return " ".join(words)
 
@@ -100,11 +99,12 @@ def _labels(jobs: Sequence[Job]) -> list[str]:
 
 def grouped(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     """One row for each combination of everything but the seed."""
-    groups: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, dict[str, dict[str, Any]]] = {}
     for label, record in zip(_labels(jobs), records, strict=True):
-        groups.setdefault(label, []).append(record)
+        groups.setdefault(label, {})[record["folder"]] = record
     rows = []
-    for label, members in groups.items():
+    for label, of_label in groups.items():
+        members = list(of_label.values())
         done = [r for r in members if r["status"] == FINISHED]
         reasons = "; ".join(dict.fromkeys(f"{r['status']}: {r.get('reason', '')}" for r in members if r not in done))
         rows.append({

@@ -1,6 +1,7 @@
 """Tables as configs: rows x columns x seeds of ordinary runs, and what the runs' folders say of them.
 
-A cell is one run, composed of the overrides of table, row, column and cell, then of the command line: the last wins.
+A cell is one run, composed of the overrides of table, row, column and cell, then of the command line: the last wins,
+but single values win over presets such as ``train=quick``, wherever they stand.
 What a table shows is a function of the folders alone. Torch is imported only inside a run.
 """
 
@@ -70,6 +71,7 @@ class Table:
     def __post_init__(self) -> None:
         for key in ("rows", "columns", "seeds"):
             require(bool(getattr(self, key)), f"{key}: at least one is needed")
+        require(len(set(self.seeds)) == len(self.seeds), f"seeds={self.seeds}: one is named twice")
         require(len(self.gap) in (0, 2), f"gap={self.gap}: two rows are needed, the lower and the upper")
         for key in ("gap", "feature_space"):
             for row in getattr(self, key):
@@ -77,6 +79,9 @@ class Table:
         for name, there in self.columns.items():
             for row in there.cells:
                 _known(row, self.rows, f"columns.{name}.cells")
+        for word in (word for row in self.rows for column in self.columns for word in self.overrides_of(row, column)):
+            ours = word.lstrip("+~").startswith(("hydra", "seed=", "resume="))
+            require(not ours, f"overrides: {word}: is for the command line, not for a table's file")
         for name, paper in self.published.items():
             for row, figures in paper.figures.items():
                 _known(row, self.rows, f"published.{name}.figures")
@@ -165,7 +170,7 @@ def _seeds(value: str) -> list[int]:
     parts = _parts(value)
     numbers = all(part.isdecimal() for part in parts)
     require(numbers and value != "0", f"seeds={value}: a number of seeds or a list such as 0,5 or [7] is needed")
-    return list(range(int(value))) if value.isdecimal() else [int(part) for part in dict.fromkeys(parts)]
+    return list(range(int(value))) if value.isdecimal() else list(dict.fromkeys(map(int, parts)))
 
 
 def load(name: str, config_dir: str | None) -> Table:
@@ -179,7 +184,7 @@ def load(name: str, config_dir: str | None) -> Table:
     except Exception as error:  # the parser raises many kinds
         raise UserError(f"{files[name]}: not readable as YAML ({' '.join(str(error).split())})") from None
     require(isinstance(values, dict), f"{files[name]}: a mapping is needed")
-    if isinstance(values.get("seeds"), int):
+    if type(values.get("seeds")) is int:
         values["seeds"] = list(range(values["seeds"]))
     return build(Table, values, f"table/{name}")
 
@@ -201,7 +206,7 @@ def cells(asked: Request, fetch: bool) -> list[Cell]:
             one.seed = seed
             job = [*words, f"seed={seed}"]
             of_pair.append(
-                Cell(row, column, plan.typed(one), job, Path(one.hydra.sweep.dir), editions, missing, remedy)
+                Cell(row, column, plan.typed(one), job, Path(plan.setting(one, "sweep.dir")), editions, missing, remedy)
             )
         found.append(of_pair)
     return [cell for of_seed in zip(*found, strict=True) for cell in of_seed]
