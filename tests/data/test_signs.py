@@ -1,5 +1,6 @@
 """Traffic signs: the official files and the packed ones of GTSRB, and signs that are drawn."""
 
+import importlib
 import subprocess
 import sys
 
@@ -211,6 +212,15 @@ def test_full_edition_needs_the_photographs_and_the_fonts(no_data, monkeypatch):
     with pytest.raises(DataMissing, match=r"full: fonts are missing; pip install 'transferlab\[fonts\]' for font_lato"):
         find("syn_numbers", edition="full")
     assert find("syn_numbers").edition == "sample"
+
+
+@pytest.mark.parametrize("name", ["syn_signs", "syn_numbers", "mnistm"])
+def test_another_version_of_a_generator_is_another_edition(name, no_data, monkeypatch):
+    module = importlib.import_module(f"transferlab.data.{name}")
+    before = find(name, edition="sample")
+    monkeypatch.setattr(module, "VERSION", 2)
+    after = find(name, edition="sample")
+    assert (before.edition, after.edition) == ("sample", "sample-v2")
 
 
 def test_a_sign_is_the_one_that_the_label_says_and_stands_in_the_middle():

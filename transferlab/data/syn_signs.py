@@ -55,7 +55,7 @@ class Config(Selection):
 
 
 def find(options: Config, settings: Settings) -> Found:
-    """The edition is full with BSDS500's photographs behind the signs, sample with the packaged ones."""
+    """The edition is that of the photographs behind the signs: all or a part of BSDS500's, or the packaged ones."""
     photographs = _photographs.best("syn_signs", settings)
     edition = versioned(photographs.edition, VERSION)
     size = options.size
