@@ -50,6 +50,7 @@ BAD = {
     "runn": "runn: no such verb; allowed are run, .*; did you mean run",
     "resume=nowhere": "resume=nowhere: no run's folder",
     "resume=nowhere --cfg job": "a run goes on with its own config; leave out the other words",
+    "resume=nowhere --config-dir .": "a run goes on with its own config; leave out the other words",
     "table=dann": "table: is a word of its own: transferlab table <name>",
     "hydra.mode=MULTIRUN": "hydra.mode: -m before the words makes a sweep",
     "hydra.run.dir=${nope}": "hydra.run.dir: Interpolation key 'nope' not found",

@@ -167,6 +167,7 @@ BAD = {
     "tiny columns=mnist": "columns=mnist: allowed are mnist_usps, svhn_usps",
     "tiny seeds=0": "seeds=0: a number of seeds",
     "tiny seed=3": "seed=3: seeds=… chooses",
+    "tiny +seed=3": "seed=3: seeds=… chooses",
     "tiny sede=1": "sede: no such key; .*did you mean seed",
     "tiny train.steps=1,2": "train.steps=1,2",
     "tiny hydra.sweep.dir=${nope}": "hydra.sweep.dir: Interpolation key 'nope' not found",
@@ -282,6 +283,13 @@ def test_feature_spaces_are_those_of_the_runs_that_have_drawn_one(tmp_path):
 
 def test_a_seed_counts_once_however_it_is_written(no_data):
     assert tables.request(["digits", "seeds=0,00,2"]).seeds == [0, 2]
+
+
+def test_whose_the_gaps_of_published_figures_are_is_said_where_there_are_any():
+    assert rendering.footnotes(made(), []) == [
+        "paper: A & B", "gaps beside published figures are computed from these, as ours are",
+    ]  # fmt: skip
+    assert rendering.footnotes(made(gap=[]), []) == ["paper: A & B"]
 
 
 def test_a_backslash_and_its_friends_for_latex():

@@ -80,7 +80,7 @@ def run(words: Sequence[str]) -> int:
         from transferlab.sweeps import summarise
 
         summarise(jobs)
-    elif any("hydra.run.dir=" in word for word in args.overrides):
+    elif "hydra.run.dir" in map(plan.key_of, args.overrides):
         make_folder(folders[0])
         _hand_to_hydra([*flags, *args.overrides])
     else:

@@ -65,11 +65,21 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     require(args.experimental_rerun is None, "--experimental-rerun: write transferlab resume=<folder>")
     one = args.cfg or args.info
     require(not (args.multirun and one), f"--{'cfg' if args.cfg else 'info'}: shows a single run; leave out -m")
-    mode = any(word.lstrip("+~").startswith("hydra.mode") for word in args.overrides)
+    mode = "hydra.mode" in map(key_of, args.overrides)
     require(not mode, "hydra.mode: -m before the words makes a sweep")
     folder = args.config_dir
     require(folder is None or Path(folder).is_dir(), f"--config-dir {folder}: no such folder")
     return args
+
+
+def key_of(word: str) -> str:
+    """The key that an override is about, without Hydra's marks for adding and deleting."""
+    return word.lstrip("+~").partition("=")[0]
+
+
+def is_hydras(key: str) -> bool:
+    """Whether it is one of Hydra's own settings or groups, not the run's."""
+    return key.startswith(("hydra.", "hydra/"))
 
 
 def jobs(args: argparse.Namespace) -> list[Job]:
@@ -103,9 +113,7 @@ def launch(lists: Sequence[Sequence[str]], words: Sequence[str], config_dir: str
     with _hydra():
         engine = GlobalHydra.instance().hydra
         assert engine is not None
-        ours = [
-            word for word in words if word.lstrip("+~").startswith(("hydra.", "hydra/"))
-        ]  # others are for jobs alone
+        ours = [word for word in words if is_hydras(key_of(word))]  # others are for jobs alone
         shared = [*ours, *_search_path(config_dir), "hydra.mode=MULTIRUN"]
         config = engine.compose_config("config", shared, RunMode.MULTIRUN, with_log_configuration=False)
         context = HydraContext(config_loader=engine.config_loader, callbacks=Callbacks(config))

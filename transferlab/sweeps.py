@@ -37,16 +37,16 @@ def finished(folder: Path) -> list[dict[str, Any]]:
     ``row`` names the method, ``source`` and ``target`` the domains, each with those of its options in which the runs
     differ; ``per_class`` is the target's.
     """
-    there = [(run, to_plain(config)) for run, config in runs_in(folder) if run.status.get("status") == FINISHED]
-    runs, configs = [run for run, _ in there], [config for _, config in there]
+    runs = [(run.results, to_plain(config)) for run, config in runs_in(folder) if run.status.get("status") == FINISHED]
+    configs = [config for _, config in runs]
     domains = [config[role] for config in configs for role in ("source", "target")]
     methods = [config["method"] for config in configs]
     return [
         {
-            **run.results, "row": _label(config["method"], methods), "source": _label(config["source"], domains),
+            **results, "row": _label(config["method"], methods), "source": _label(config["source"], domains),
             "target": _label(config["target"], domains), "per_class": config["target"]["per_class"],
         }
-        for run, config in zip(runs, configs, strict=True)
+        for results, config in runs
     ]  # fmt: skip
 
 

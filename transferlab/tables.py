@@ -80,8 +80,9 @@ class Table:
             for row in there.cells:
                 _known(row, self.rows, f"columns.{name}.cells")
         for word in (word for row in self.rows for column in self.columns for word in self.overrides_of(row, column)):
-            ours = word.lstrip("+~").startswith(("hydra", "seed=", "resume="))
-            require(not ours, f"overrides: {word}: is for the command line, not for a table's file")
+            key = plan.key_of(word)
+            fits = key not in ("seed", "resume") and not plan.is_hydras(key)
+            require(fits, f"overrides: {word}: is for the command line, not for a table's file")
         for name, paper in self.published.items():
             for row, figures in paper.figures.items():
                 _known(row, self.rows, f"published.{name}.figures")
@@ -146,7 +147,7 @@ def request(words: Sequence[str]) -> Request:
     asked = {"rows": list(table.rows), "columns": list(table.columns)}
     seeds, overrides = table.seeds, []
     for word in rest:
-        key, _, value = word.partition("=")
+        key, value = plan.key_of(word), word.partition("=")[2]
         if key in asked:
             wanted = _parts(value)
             for part in wanted:
