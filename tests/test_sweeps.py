@@ -8,7 +8,7 @@ from transferlab.cli import execute
 from transferlab.config import from_plain, to_plain
 from transferlab.files import write_json
 from transferlab.runs import RunFolder
-from transferlab.sweeps import draw, finished, grouped
+from transferlab.sweeps import draw, finished, summarise
 
 
 def tiny(source="mnist", per_class=1, **options):
@@ -54,10 +54,13 @@ def test_runs_are_compared_whose_data_is_gone_and_others_are_passed_over(tmp_pat
     ]  # fmt: skip
 
 
-def test_a_run_that_is_asked_for_twice_counts_once(tmp_path):
-    job = plan.Job(("seed=0",), tiny(), {}, tmp_path / "run")
-    (row,) = grouped([job, job], [{"folder": "run", "status": "missing"}] * 2)
-    assert row["n"] == "0/1"
+def test_a_seed_that_is_named_twice_counts_once(tmp_path, capsys):
+    jobs = [
+        plan.Job((f"seed={seed}",), tiny(), {}, tmp_path / name) for seed, name in (("0", "a"), ("00", "a"), ("1", "b"))
+    ]
+    summarise(jobs)
+    assert "0/2" in capsys.readouterr().out
+    assert len((tmp_path / "summary.csv").read_text().splitlines()) == 3
 
 
 @pytest.mark.parametrize(("words", "expected"), [

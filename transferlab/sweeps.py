@@ -17,7 +17,11 @@ from transferlab.runs import FINISHED, RunFolder, runs_in
 
 
 def summarise(jobs: Sequence[Job]) -> None:
-    """Print mean ± std over seeds of every combination, and write all jobs to summary.csv beside them."""
+    """Print mean ± std over seeds of every combination, and write all jobs to summary.csv beside them.
+
+    A seed that is named twice is one run, and counts once.
+    """
+    jobs = list({(job.folder, *_without_seed(job)): job for job in jobs}.values())
     records = [_record(job) for job in jobs]
     columns = dict.fromkeys(key for record in records for key in record)
     text = io.StringIO()
@@ -93,18 +97,21 @@ def _record(job: Job) -> dict[str, Any]:
 def _labels(jobs: Sequence[Job]) -> list[str]:
     """Each job's overrides but for the seed and what all jobs share."""
     shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
-    kept = [[o for o in job.overrides if not o.startswith("seed=") and o not in shared] for job in jobs]
+    kept = [[o for o in _without_seed(job) if o not in shared] for job in jobs]
     return [" ".join(words) or job.config.names["method"] for words, job in zip(kept, jobs, strict=True)]
+
+
+def _without_seed(job: Job) -> list[str]:
+    return [word for word in job.overrides if not word.startswith("seed=")]
 
 
 def grouped(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     """One row for each combination of everything but the seed."""
-    groups: dict[str, dict[str, dict[str, Any]]] = {}
+    groups: dict[str, list[dict[str, Any]]] = {}
     for label, record in zip(_labels(jobs), records, strict=True):
-        groups.setdefault(label, {})[record["folder"]] = record
+        groups.setdefault(label, []).append(record)
     rows = []
-    for label, of_label in groups.items():
-        members = list(of_label.values())
+    for label, members in groups.items():
         done = [r for r in members if r["status"] == FINISHED]
         reasons = "; ".join(dict.fromkeys(f"{r['status']}: {r.get('reason', '')}" for r in members if r not in done))
         rows.append({
