@@ -122,7 +122,8 @@ class TrainConfig:
     weight_decay: float = 0.0
     """L2 penalty of the optimiser."""
     average: float = 0.0
-    """Decay of the exponential moving average of the weights that is measured and kept; 0: the last weights."""
+    """Decay of the exponential moving average of the weights that is measured and kept; 0: the last weights. What a
+    stage began with has no weight in it: in short stages the last ninth counts."""
     schedule: Literal["anneal", "constant"] = "anneal"
     """anneal: lr / (1 + 10 p)^0.75 with p the progress from 0 to 1 (Ganin et al. 2016, section 5.2.2)."""
     log_every: int = 100

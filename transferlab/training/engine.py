@@ -181,7 +181,7 @@ class Run:
                 losses = self._step(stage, step, step / steps, optimiser, loss, batches, gradients)
                 step += 1
                 if average:
-                    average.update()
+                    average.update(step)
                 due = predictor is not None and step in evaluate_at
                 if due or step % train.log_every == 0 or step == steps:
                     row = self._row(stage, step, losses)

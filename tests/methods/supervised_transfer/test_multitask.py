@@ -85,3 +85,14 @@ def test_it_learns_both_tasks(tmp_path, weighting):
         view = getattr(p, domain)
         right = predictor(view.inputs, domain)[1].argmax(1) == view.labels
         assert right.float().mean() > 0.8
+
+
+def test_evaluating_an_average_leaves_the_training_alone(tmp_path):
+    """Layers that two nets share are averaged once: swapped twice they would be left at the average."""
+    outcomes = []
+    for evaluations in (1, 4, 20):
+        settings = config("multitask", steps=20, average=0.9, evaluations=evaluations)
+        engine = run(tmp_path / str(evaluations), settings)
+        outcomes.append(multitask.fit(multitask.Config(), problem(LABELLED, LABELLED), engine).state_dict())
+    for name, tensor in outcomes[0].items():
+        assert all(torch.equal(tensor, other[name]) for other in outcomes[1:]), name
