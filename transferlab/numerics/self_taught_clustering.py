@@ -1,7 +1,7 @@
 """Self-taught clustering: cluster target and auxiliary samples over feature clusters that they share.
 
 Dai, Yang, Xue, Yu, Self-taught Clustering, ICML 2008. With p the joint distribution of target samples X and features
-Z, q that of auxiliary samples Y and Z, and a tilde for clusters, equation 4 is
+Z, q that of auxiliary samples Y and Z, and a tilde for clusters, equation 5 is
 
     J = I(X;Z) - I(X~;Z~) + weight (I(Y;Z) - I(Y~;Z~)).
 
