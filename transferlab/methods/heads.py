@@ -24,7 +24,7 @@ def classifier(head: str, problem: Problem, run: Run, net: ConvNet, critic: Doma
     tensors = run.once(
         "svm", lambda: linear_svm(hidden(run, net.of(seen), data.inputs), data.labels, len(problem.classes))
     )
-    return Classifier(net, head=linear(tensors), critic=critic)
+    return Classifier(net, head=linear(tensors), critic=critic, scores_are_logits=False)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from transferlab.models.coded import flat
+from transferlab.models.coded import check_values, flat
 from transferlab.models.predictor import Predictor
 
 
@@ -20,7 +20,10 @@ class Clusters(Predictor):
         super().__init__(domains=("target",))
         self.head = head
 
-    def forward(self, inputs: Tensor, domain: str = "target") -> tuple[Tensor, Tensor]:
+    def check(self, inputs: Tensor) -> None:
+        check_values(inputs, self.head.in_features)
+
+    def answer(self, inputs: Tensor, domain: str) -> tuple[Tensor, Tensor]:
         x = flat(inputs)
         return x, self.head(x)
 

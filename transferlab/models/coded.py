@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d
 
+from transferlab.models.convnet import check_inputs
 from transferlab.models.predictor import Predictor
 from transferlab.numerics.sparse_coding import encode
 
@@ -89,22 +90,37 @@ class Encoder(nn.Module):
 class Coded(Predictor):
     """An :class:`Encoder` and an affine head on its features."""
 
-    def __init__(self, encoder: Encoder, head: nn.Linear):
-        super().__init__(domains=("target",))
+    def __init__(self, encoder: Encoder, head: nn.Linear, scores_are_logits: bool):
+        super().__init__(("target",), scores_are_logits=scores_are_logits)
         self.encoder, self.head = encoder, head
 
-    def forward(self, inputs: Tensor, domain: str = "target") -> tuple[Tensor, Tensor]:
+    def check(self, inputs: Tensor) -> None:
+        values, side = self.encoder.mean.numel(), self.encoder.patch
+        if side is None:
+            return check_values(inputs, values)
+        channels = values // side**2
+        fits = inputs.dim() == 4 and inputs.shape[1] == channels and min(inputs.shape[2:]) >= side
+        check_inputs(fits, f"images [B, {channels}, H, W] of at least {side} pixels", inputs)
+
+    def answer(self, inputs: Tensor, domain: str) -> tuple[Tensor, Tensor]:
         features = self.encoder(inputs)
         return features, self.head(features)
 
     def description(self) -> dict[str, Any]:
-        return {"encoder": self.encoder.description(), "classes": self.head.out_features}
+        own = {"classes": self.head.out_features, "scores_are_logits": self.scores_are_logits}
+        return {"encoder": self.encoder.description(), **own}
 
     @classmethod
     def rebuild(cls, description: dict[str, Any], tensors: dict[str, Tensor]) -> Coded:
         head = nn.Linear(tensors["head.weight"].shape[1], description["classes"])
         mean, scale, dictionary = (tensors[f"encoder.{name}"] for name in ("mean", "scale", "dictionary"))
-        return cls(Encoder(mean, scale, dictionary, **description["encoder"]), head)
+        encoder = Encoder(mean, scale, dictionary, **description["encoder"])
+        return cls(encoder, head, description["scores_are_logits"])
+
+
+def check_values(inputs: Tensor, count: int) -> None:
+    """Refuse inputs that do not have ``count`` values each."""
+    check_inputs(inputs.dim() > 1 and inputs[0].numel() == count, f"inputs [B, …] of {count} values each", inputs)
 
 
 def flat(inputs: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transferlab.config import ModelConfig
+from transferlab.config import ModelConfig, require
 
 
 @dataclass(frozen=True)
@@ -167,6 +167,15 @@ class ConvNet(nn.Module):
         # Convolutions in channels-last order are a third faster on CPUs with wide vectors.
         self.to(memory_format=torch.channels_last)
 
+    def check(self, inputs: Tensor) -> None:
+        """Refuse inputs of another kind or shape than the net's; images may be grey or coloured."""
+        of_images, given = self.preprocess.deviation is None, tuple(inputs.shape[1:])
+        sides = ", ".join(map(str, self.shape[1:] if of_images else self.shape))
+        if of_images:
+            fits = inputs.dtype == torch.uint8 and given[1:] == self.shape[1:] and given[:1] in ((1,), (3,))
+            return check_inputs(fits, f"uint8 images [B, 1 or 3, {sides}]", inputs)
+        check_inputs(inputs.is_floating_point() and given == self.shape, f"float32 inputs [B, {sides}]", inputs)
+
     @property
     def layers(self) -> list[nn.ModuleList]:
         """Convolutions and dense layers from input to output, each with its batch normalisation; the head is last."""
@@ -193,6 +202,12 @@ class ConvNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.hidden(self.features(images)))
+
+
+def check_inputs(fits: bool, wanted: str, inputs: Tensor) -> None:
+    """Raise :class:`~transferlab.errors.UserError` where ``inputs`` are not what is ``wanted``."""
+    given = f"{str(inputs.dtype).removeprefix('torch.')} {list(inputs.shape)}"
+    require(fits, f"a predictor of {wanted} was given {given}")
 
 
 def scaled(architecture: Architecture, width: float) -> Architecture:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
+import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from transferlab.config import ModelConfig, build
+from transferlab import models
+from transferlab.config import ModelConfig, build, nearest, require
 from transferlab.models.convnet import ConvNet, DomainCritic, Preprocess
 from transferlab.training import storage
 
@@ -18,17 +21,37 @@ from transferlab.training import storage
 class Predictor(nn.Module):
     """The common face of everything that a method may return.
 
-    ``forward(inputs, domain)`` gives (features [B, F], scores [B, classes]); ``domains`` says of which domains'
+    Called with (inputs, domain) it gives (features [B, F], scores [B, classes]); ``domains`` says of which domains'
     classes the scores are; ``critic`` is the domain critic, so that its accuracy can be measured.
+    ``scores_are_logits``: whether a softmax of the scores is the predictor's probabilities, which margins of an SVM,
+    similarities and distances are not.
+    A kind has ``answer``, which computes what a call gives, and ``check``, which refuses inputs of another shape.
     ``description`` is plain values, from which ``rebuild`` makes the module that the saved tensors fit.
     """
 
     domains: tuple[str, ...]
     critic: DomainCritic | None
+    scores_are_logits: bool
 
-    def __init__(self, domains: Sequence[str] = ("source", "target"), critic: DomainCritic | None = None):
+    def __init__(
+        self,
+        domains: Sequence[str] = ("source", "target"),
+        critic: DomainCritic | None = None,
+        scores_are_logits: bool = False,
+    ):
         super().__init__()
-        self.domains, self.critic = tuple(domains), critic
+        self.domains, self.critic, self.scores_are_logits = tuple(domains), critic, scores_are_logits
+
+    def forward(self, inputs: Tensor, domain: str = "target") -> tuple[Tensor, Tensor]:
+        """Raises :class:`~transferlab.errors.UserError` for inputs of another shape than those it learned from."""
+        self.check(inputs)
+        return self.answer(inputs, domain)
+
+    def check(self, inputs: Tensor) -> None:
+        raise NotImplementedError
+
+    def answer(self, inputs: Tensor, domain: str) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
 
     def description(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -44,6 +67,7 @@ class Classifier(Predictor):
     head: an affine map of the net's last hidden layer that replaces its own (an SVM, an aligned subspace).
     source_head: the same for inputs of the source domain, where a method treats the domains differently.
     critic: the domain critic.
+    scores_are_logits: not so where ``head`` is an SVM.
     """
 
     def __init__(
@@ -53,11 +77,15 @@ class Classifier(Predictor):
         source_head: nn.Linear | None = None,
         critic: DomainCritic | None = None,
         domains: Sequence[str] = ("source", "target"),
+        scores_are_logits: bool = True,
     ):
-        super().__init__(domains, critic)
+        super().__init__(domains, critic, scores_are_logits)
         self.net, self.head, self.source_head = net, head, source_head
 
-    def forward(self, inputs: Tensor, domain: str = "target") -> tuple[Tensor, Tensor]:
+    def check(self, inputs: Tensor) -> None:
+        self.net.check(inputs)
+
+    def answer(self, inputs: Tensor, domain: str) -> tuple[Tensor, Tensor]:
         features = self.net.of(domain).features(inputs)
         hidden = self.net.hidden(features)
         head = self.source_head if domain == "source" and self.source_head is not None else self.head
@@ -68,7 +96,7 @@ class Classifier(Predictor):
         return {
             "model": dataclasses.asdict(self.net.config), "shape": list(self.net.shape),
             "classes": self.net.head.out_features, "normalised": self.net.domains, "heads": heads,
-            "critic": self.critic is not None, "domains": list(self.domains),
+            "critic": self.critic is not None, "domains": list(self.domains), "scores_are_logits": self.scores_are_logits,
         }  # fmt: skip
 
     @classmethod
@@ -78,7 +106,8 @@ class Classifier(Predictor):
         net = ConvNet(model, description["classes"], description["shape"], preprocess, description["normalised"])
         heads = {name: nn.Linear(net.hidden_size, classes) for name, classes in description["heads"].items()}
         critic = DomainCritic(net, model) if description["critic"] else None
-        return cls(net, critic=critic, domains=description["domains"], **heads)
+        logits = description["scores_are_logits"]
+        return cls(net, critic=critic, domains=description["domains"], scores_are_logits=logits, **heads)
 
 
 def save(path: Path, predictor: Predictor, classes: Sequence[str]) -> None:
@@ -90,15 +119,22 @@ def save(path: Path, predictor: Predictor, classes: Sequence[str]) -> None:
 def load(path: Path) -> tuple[Predictor, tuple[str, ...]]:
     """The predictor saved at ``path`` and its class names.
 
-    Raises :class:`~transferlab.errors.UserError` for a damaged file, and for weights that its description does not fit.
+    Raises :class:`~transferlab.errors.UserError` for a damaged file, for a kind that this version does not know, and
+    for weights that its description does not fit.
     """
     tensors, metadata = storage.read(path)
     description: dict[str, Any] = json.loads(metadata["predictor"])
-    kinds = {kind.__name__: kind for kind in _kinds(Predictor)}
-    predictor = kinds[description["kind"]].rebuild(description["parts"], tensors)
+    kinds, kind = _kinds(), description["kind"]
+    require(
+        kind in kinds, f"{path}: a predictor of unknown kind {kind}; known are {', '.join(kinds)}{nearest(kind, kinds)}"
+    )
+    predictor = kinds[kind].rebuild(description["parts"], tensors)
     storage.fill(predictor, tensors, path)
     return predictor.eval(), tuple(description["classes"])
 
 
-def _kinds(base: type[Predictor]) -> list[type[Predictor]]:
-    return [base, *(kind for sub in base.__subclasses__() for kind in _kinds(sub))]
+def _kinds() -> dict[str, type[Predictor]]:
+    """Every kind of predictor in this package, whether or not its module has been imported."""
+    for module in pkgutil.iter_modules(models.__path__, f"{models.__name__}."):
+        importlib.import_module(module.name)
+    return {kind.__name__: kind for kind in Predictor.__subclasses__()}

@@ -84,7 +84,8 @@ class Progressive(Predictor):
     """Columns in the order in which they were trained; the last one answers for the target."""
 
     def __init__(self, columns: Sequence[ConvNet], alpha: float = 0.1, adapter: bool = True):
-        super().__init__(domains=("source", "target") if len(columns) == 2 else ("target",))
+        domains = ("source", "target") if len(columns) == 2 else ("target",)
+        super().__init__(domains, scores_are_logits=True)
         self.alpha, self.adapter = alpha, adapter
         self.columns = nn.ModuleList(
             [Column(net, columns[:place], alpha, adapter) for place, net in enumerate(columns)]
@@ -100,7 +101,12 @@ class Progressive(Predictor):
     def logits(self, inputs: Tensor) -> Tensor:
         return self.traces(inputs)[-1][-1]
 
-    def forward(self, inputs: Tensor, domain: str = "target") -> tuple[Tensor, Tensor]:
+    def check(self, inputs: Tensor) -> None:
+        column = self.columns[0]
+        assert isinstance(column, Column)
+        column.net.check(inputs)
+
+    def answer(self, inputs: Tensor, domain: str) -> tuple[Tensor, Tensor]:
         trace = self.traces(inputs, 1 if domain == "source" else None)[-1]
         return trace[-2], trace[-1]
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transferlab.models.convnet import check_inputs
 from transferlab.models.predictor import Predictor
 
 COMPARISONS = ("dot", "cosine", "euclidean", "attributes")
@@ -107,10 +108,17 @@ class ZeroShot(Predictor):
 
     def joint(self, inputs: Tensor) -> Tensor:
         """Scores over the source's classes, less the penalty, and then the target's: [B, C_s + C_t]."""
+        self.check(inputs)
         scores = self.scores_of_lifted(self.lift(inputs))
         return scores - self.penalty * (torch.arange(len(self.codes), device=scores.device) < self.seen)
 
-    def forward(self, inputs: Tensor, domain: str = "target") -> tuple[Tensor, Tensor]:
+    def check(self, inputs: Tensor) -> None:
+        values = len(dict(self.lift.named_buffers())["mean"])
+        each = {2: inputs.shape[1:], 4: inputs.shape[2:]}.get(inputs.dim())  # of an image the channels' mean
+        fits = each is not None and each.numel() == values
+        check_inputs(fits, f"vectors [B, {values}] or images [B, C, H, W] of {values} pixels", inputs)
+
+    def answer(self, inputs: Tensor, domain: str) -> tuple[Tensor, Tensor]:
         lifted = self.lift(inputs)
         scores = self.scores_of_lifted(lifted)
         return self.embed(lifted), scores[:, : self.seen] if domain == "source" else scores[:, self.seen :]

@@ -71,7 +71,7 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
         def head(domain: str) -> nn.Linear:
             return linear({part: aligned[f"{d}/{domain}/{part}"] for part in ("weight", "bias")})
 
-        return Classifier(net, head=head("target"), source_head=head("source"))
+        return Classifier(net, head=head("target"), source_head=head("source"), scores_are_logits=False)
 
     for d in sorted(accuracies):
         run.candidate(f"d={d}", predictor(d))

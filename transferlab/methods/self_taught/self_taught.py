@@ -91,7 +91,7 @@ def fit(config: Config, problem: Problem, run: Run) -> Coded:
     head = run.once("head", train_head)
     if "validation" in head:
         run.report({"cross_validation_accuracy": float(head["validation"])})
-    return Coded(encoder, linear(head))
+    return Coded(encoder, linear(head), scores_are_logits=config.classifier == "logistic")
 
 
 def check(source: Tensor, target: Tensor, config: Config) -> None:

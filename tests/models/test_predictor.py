@@ -1,0 +1,103 @@
+"""What every kind of predictor has in common: it is known when loaded, and it refuses inputs that it cannot judge."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from transferlab.config import ModelConfig
+from transferlab.errors import UserError
+from transferlab.models import predictor as predictors
+from transferlab.models.clusters import Clusters
+from transferlab.models.coded import Coded, Encoder
+from transferlab.models.convnet import ConvNet, Preprocess
+from transferlab.models.predictor import Classifier, Predictor
+from transferlab.models.progressive import Progressive
+from transferlab.models.zero_shot import Lift, ZeroShot
+
+
+def image_net():
+    return ConvNet(ModelConfig(), 2, (3, 28, 28), Preprocess(torch.zeros(3), None))
+
+
+def vector_net():
+    return ConvNet(ModelConfig("mlp"), 2, (4,), Preprocess(torch.zeros(4), torch.ones(4)))
+
+
+def coded(**patch):
+    return Coded(Encoder(torch.zeros(4), torch.ones(()), torch.eye(4), 0.1, "pca", **patch), nn.Linear(4, 2), True)
+
+
+PREDICTORS = {
+    "Classifier of images": lambda: Classifier(image_net()),
+    "Classifier": lambda: Classifier(vector_net()),
+    "Progressive": lambda: Progressive([vector_net(), vector_net()]),
+    "Coded": coded,
+    "Coded of patches": lambda: coded(patch=2, stride=2),
+    "Clusters": lambda: Clusters(nn.Linear(4, 2)),
+    "ZeroShot": lambda: ZeroShot(Lift.fitted(torch.randn(9, 4)), torch.ones(4, 3), torch.ones(3), torch.ones(4, 3), 2, "dot"),
+}  # fmt: skip
+
+
+def test_every_kind_is_here():
+    assert {name.split()[0] for name in PREDICTORS} == {kind.__name__ for kind in Predictor.__subclasses__()}
+
+
+@pytest.mark.parametrize("logits", [True, False])
+def test_whether_scores_are_logits_is_saved(tmp_path, logits):
+    for number, predictor in enumerate((Classifier(vector_net(), scores_are_logits=logits), coded())):
+        predictor.scores_are_logits = logits
+        predictors.save(tmp_path / f"{number}", predictor, "ab")
+        assert predictors.load(tmp_path / f"{number}")[0].scores_are_logits is logits
+
+
+def test_a_fresh_interpreter_knows_every_kind(tmp_path):
+    x = torch.arange(8.0).view(2, 4)
+    names = [name for name in PREDICTORS if " " not in name]
+    expected = []
+    for name in names:
+        predictor = PREDICTORS[name]().eval()
+        predictors.save(tmp_path / name, predictor, "ab")
+        expected.append(predictor(x)[1].tolist())
+    code = (
+        "import torch; from pathlib import Path; from transferlab.models.predictor import load\n"
+        f"x = torch.arange(8.0).view(2, 4)\nprint([load(Path({str(tmp_path)!r}) / n)[0](x)[1].tolist() for n in {names}])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == str(expected)
+
+
+def test_an_unknown_kind_is_one_line(tmp_path):
+    class Clustres(Clusters):
+        pass
+
+    predictors.save(tmp_path / "p", Clustres(nn.Linear(4, 2)), "ab")
+    with pytest.raises(UserError, match="p: a predictor of unknown kind Clustres; .* did you mean Clusters") as error:
+        predictors.load(tmp_path / "p")
+    assert "\n" not in str(error.value)
+
+
+def pixels(*shape):
+    return torch.zeros(shape, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(("name", "good", "bad"), [
+    ("Classifier of images", [pixels(2, 1, 28, 28), pixels(2, 3, 28, 28)],
+     [pixels(2, 1, 32, 32), pixels(1, 28, 28), pixels(2, 2, 28, 28), torch.rand(2, 3, 28, 28), torch.rand(2, 4)]),
+    ("Classifier", [torch.rand(2, 4)], [torch.rand(2, 5), torch.rand(4), pixels(2, 4), torch.rand(2, 1, 2, 2)]),
+    ("Progressive", [torch.rand(2, 4)], [torch.rand(2, 5), torch.rand(4)]),
+    ("Coded", [torch.rand(2, 4), pixels(2, 1, 2, 2)], [torch.rand(2, 5), torch.rand(4), pixels(2, 3, 2, 2)]),
+    ("Coded of patches", [pixels(2, 1, 5, 6)], [pixels(2, 3, 5, 6), pixels(2, 1, 5, 1), torch.rand(2, 4)]),
+    ("Clusters", [torch.rand(2, 4), pixels(2, 1, 2, 2)], [torch.rand(2, 5), pixels(2, 3, 2, 2)]),
+    ("ZeroShot", [torch.rand(2, 4), pixels(2, 3, 2, 2)], [torch.rand(2, 5), torch.rand(4), pixels(2, 3, 4, 4)]),
+])  # fmt: skip
+def test_inputs_of_another_shape_are_one_line(name, good, bad):
+    predictor = PREDICTORS[name]().eval()
+    for x in good:
+        assert predictor(x)[1].shape[0] == 2
+    for x in bad:
+        with pytest.raises(UserError, match=r"a predictor of .* was given (float32|uint8) \[") as error:
+            predictor(x)
+        assert "\n" not in str(error.value)
