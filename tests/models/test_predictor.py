@@ -30,6 +30,7 @@ def coded(**patch):
     return Coded(Encoder(torch.zeros(4), torch.ones(()), torch.eye(4), 0.1, "pca", **patch), nn.Linear(4, 2), True)
 
 
+ROWS = torch.randn(9, 4)
 PREDICTORS = {
     "Classifier of images": lambda: Classifier(image_net()),
     "Classifier": lambda: Classifier(vector_net()),
@@ -37,8 +38,8 @@ PREDICTORS = {
     "Coded": coded,
     "Coded of patches": lambda: coded(patch=2, stride=2),
     "Clusters": lambda: Clusters(nn.Linear(4, 2)),
-    "ZeroShot": lambda: ZeroShot(Lift.fitted(torch.randn(9, 4)), torch.ones(4, 3), torch.ones(3), torch.ones(4, 3), 2, "dot"),
-}  # fmt: skip
+    "ZeroShot": lambda: ZeroShot(Lift.fitted(ROWS), torch.ones(4, 3), torch.ones(3), torch.ones(4, 3), 2, "dot"),
+}
 
 
 def test_every_kind_is_here():
@@ -61,10 +62,13 @@ def test_a_fresh_interpreter_knows_every_kind(tmp_path):
         predictor = PREDICTORS[name]().eval()
         predictors.save(tmp_path / name, predictor, "ab")
         expected.append(predictor(x)[1].tolist())
-    code = (
-        "import torch; from pathlib import Path; from transferlab.models.predictor import load\n"
-        f"x = torch.arange(8.0).view(2, 4)\nprint([load(Path({str(tmp_path)!r}) / n)[0](x)[1].tolist() for n in {names}])"
-    )
+    code = f"""
+import torch
+from pathlib import Path
+from transferlab.models.predictor import load
+x = torch.arange(8.0).view(2, 4)
+print([load(Path({str(tmp_path)!r}) / name)[0](x)[1].tolist() for name in {names}])
+"""
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == str(expected)
 

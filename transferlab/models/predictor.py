@@ -96,7 +96,8 @@ class Classifier(Predictor):
         return {
             "model": dataclasses.asdict(self.net.config), "shape": list(self.net.shape),
             "classes": self.net.head.out_features, "normalised": self.net.domains, "heads": heads,
-            "critic": self.critic is not None, "domains": list(self.domains), "scores_are_logits": self.scores_are_logits,
+            "critic": self.critic is not None, "domains": list(self.domains),
+            "scores_are_logits": self.scores_are_logits,
         }  # fmt: skip
 
     @classmethod
@@ -125,9 +126,8 @@ def load(path: Path) -> tuple[Predictor, tuple[str, ...]]:
     tensors, metadata = storage.read(path)
     description: dict[str, Any] = json.loads(metadata["predictor"])
     kinds, kind = _kinds(), description["kind"]
-    require(
-        kind in kinds, f"{path}: a predictor of unknown kind {kind}; known are {', '.join(kinds)}{nearest(kind, kinds)}"
-    )
+    known = f"known are {', '.join(kinds)}{nearest(kind, kinds)}"
+    require(kind in kinds, f"{path}: a predictor of unknown kind {kind}; {known}")
     predictor = kinds[kind].rebuild(description["parts"], tensors)
     storage.fill(predictor, tensors, path)
     return predictor.eval(), tuple(description["classes"])
