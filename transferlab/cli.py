@@ -20,7 +20,7 @@ from transferlab import __version__, layouts, plan, rendering, tables
 from transferlab.config import Config, conf_dir, nearest, require
 from transferlab.errors import UserError
 from transferlab.files import make_folder
-from transferlab.runs import FINISHED, RunFolder, new_folder, stored_config
+from transferlab.runs import DONE, FINISHED, RunFolder, new_folder, stored_config
 
 log = logging.getLogger("transferlab")
 log_file = logging.getLogger("transferlab.file")
@@ -86,7 +86,7 @@ def run(words: Sequence[str]) -> int:
     else:
         folders = [new_folder(jobs[0].folder)]
         _hand_to_hydra([*flags, *args.overrides, f"hydra.run.dir='{folders[0]}'"])
-    return 0 if all(RunFolder(f).status.get("status") == FINISHED for f in folders) else 1
+    return 0 if all(RunFolder(f).status.get("status") in DONE for f in folders) else 1
 
 
 def table(words: Sequence[str]) -> int:
@@ -165,7 +165,7 @@ def execute(config: Config, folder: RunFolder, parallel: bool) -> None:
         editions = {role: data.edition for role, data in found.items()}
         fingerprint = config.fingerprint(editions)
         folder.claim(config, fingerprint)
-        if folder.status.get("status") == FINISHED:
+        if folder.status.get("status") in DONE:
             log.info("%s: finished before", folder.path)
             return
         folder.set_status("running", fingerprint=fingerprint, editions=editions)
@@ -204,7 +204,7 @@ def _resume(path: Path) -> int:
     now = " and ".join(f"{role} {edition}" for role, edition in editions.items())
     require(same, f"resume={path}: began with another edition of the data, found is {now}; see its data.json")
     execute(config, folder, parallel=False)
-    return 0 if folder.status.get("status") == FINISHED else 1
+    return 0 if folder.status.get("status") in DONE else 1
 
 
 def _check_devices(configs: Iterable[Config]) -> None:

@@ -21,6 +21,10 @@ from transferlab.errors import UserError
 from transferlab.files import make_folder, read_json, write_json, write_text
 
 FINISHED = "finished"
+COLLAPSED = "collapsed"
+"""Complete, but its training never left chance."""
+DONE = (FINISHED, COLLAPSED)
+"""The states of a run that is complete and answers from its record."""
 
 
 class RunFolder:
@@ -70,7 +74,7 @@ class RunFolder:
             self._lock = None
 
     def set_status(self, status: str, reason: str = "", **more: Any) -> None:
-        """Write status.json: running | finished | failed | interrupted, why, where and since when."""
+        """Write status.json: running | finished | collapsed | failed | interrupted, why, where and since when."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         record = {
             **self.status, "status": status, "reason": reason, "host": socket.gethostname(),

@@ -13,7 +13,7 @@ from transferlab import layouts
 from transferlab.config import require, to_plain
 from transferlab.files import write_text
 from transferlab.plan import Job
-from transferlab.runs import FINISHED, RunFolder, runs_in
+from transferlab.runs import DONE, FINISHED, RunFolder, runs_in
 
 
 def summarise(jobs: Sequence[Job]) -> None:
@@ -89,7 +89,7 @@ def _record(job: Job) -> dict[str, Any]:
     folder = RunFolder(job.folder)
     status = folder.status
     asked = {"job": " ".join(job.overrides), "folder": job.folder.name}
-    if status.get("status") == FINISHED:
+    if status.get("status") in DONE:
         return {**asked, **{k: v for k, v in folder.results.items() if not isinstance(v, list)}}
     return {**asked, "status": status.get("status", "missing"), "reason": status.get("reason", "")}
 

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from transferlab import plan
 from transferlab.config import Config, build, conf_dir, nearest, require
 from transferlab.errors import DataMissing, UserError
-from transferlab.runs import FINISHED, RunFolder
+from transferlab.runs import DONE, RunFolder
 
 
 @dataclass
@@ -228,7 +228,7 @@ def _editions(config: Config, render: bool) -> tuple[dict[str, str], str, str]:
 def to_run(wanted: Sequence[Cell]) -> list[Cell]:
     """The cells that are not finished, but for those whose data is missing; rows may share a run."""
     runs = {cell.folder: cell for cell in wanted if cell.editions}
-    return [cell for folder, cell in runs.items() if RunFolder(folder).status.get("status") != FINISHED]
+    return [cell for folder, cell in runs.items() if RunFolder(folder).status.get("status") not in DONE]
 
 
 def output_folder(asked: Request, wanted: Sequence[Cell]) -> Path:

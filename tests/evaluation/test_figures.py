@@ -12,16 +12,48 @@ def is_picture(path):
         return image.format == "PNG" and min(image.size) > 100 and len(np.unique(np.asarray(image.convert("L")))) > 5
 
 
+def step(stage, number, **measured):
+    return {"stage": stage, "kind": "step", "step": number, **measured}
+
+
 @pytest.mark.parametrize("rows", [
     [],
-    [{"stage": "a", "step": 1, "loss/label": 1.0}],
-    [{"stage": "a", "step": s, "loss/label": 1 / s, "critic_accuracy": 0.6} for s in (1, 2)]
-    + [{"stage": "b", "step": s, "loss/critic": float("nan"), "target_accuracy": 0.5} for s in (1, 2)]
-    + [{"stage": "d=2", "step": 4, "target_accuracy": 0.5}],
+    [step("a", 1, **{"loss/label": 1.0})],
+    [step("a", s, **{"loss/label": 1 / s, "critic_accuracy": 0.6}) for s in (1, 2)]
+    + [step("b", s, **{"loss/critic": float("nan"), "target_accuracy": 0.5}) for s in (1, 2)]
+    + [{"stage": "d=2", "kind": "candidate", "step": 4, "target_accuracy": 0.5}],
 ])  # fmt: skip
 def test_learning_curves(tmp_path, rows):
     figures.learning_curves(rows, tmp_path / "x.png")
     assert is_picture(tmp_path / "x.png")
+
+
+def test_stages_lie_one_after_the_other_under_their_names(tmp_path, monkeypatch):
+    rows = [
+        *(step("source", s, **{"loss/label": 2 - s / 1000}) for s in (500, 1000)),
+        {"stage": "source model", "kind": "source model", "step": 1000, "source_accuracy": 0.9},
+        step("warm-up", 100, **{"loss/label": 1.5}),
+        *(step("lr=1 target", s, **{"loss/label": 1.0, "loss/old": 0.5, "source_accuracy": 0.8}) for s in (100, 200)),
+        {"stage": "anything", "kind": "candidate", "step": 1300, "source_accuracy": 0.1, "target_accuracy": 0.2},
+    ]
+    left, right = lines(monkeypatch, lambda: figures.learning_curves(rows, tmp_path / "c.png"))
+
+    def is_border(line):
+        return len(line.get_xdata()) == 2 and len(set(line.get_xdata())) == 1
+
+    def plotted(axes):
+        return [(line.get_xdata().tolist(), line.get_marker()) for line in axes.lines if not is_border(line)]
+
+    # A warm-up of a single log point is a dot, since a line would not be seen.
+    assert plotted(left) == [([500, 1000], ""), ([1100], "o"), ([1200, 1300], ""), ([1200, 1300], "")]
+    assert plotted(right) == [([1000, 1200, 1300], "o")]
+    assert right.lines[0].get_ydata().tolist() == [0.9, 0.8, 0.8]
+    assert left.get_legend_handles_labels()[1] == ["label", "old"]
+    for axes in (left, right):
+        names = [(text.get_position()[0], text.get_text().strip()) for text in axes.texts]
+        assert names == [(0, "source"), (1000, "warm-up"), (1100, "lr=1 target")]
+        borders = [line.get_xdata()[0] for line in axes.lines if is_border(line)]
+        assert borders == [0, 1000, 1100]
 
 
 def test_confusion_and_samples(tmp_path):

@@ -23,8 +23,6 @@ from transferlab.models.predictor import Predictor
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Labelled, Unlabelled, View
 
-SOURCE_MODEL = "source model"
-"""The candidate that is the source's own model, before any transfer."""
 SAMPLE = 1000
 """Inputs per domain that label-free validators, distances and the training accuracy look at."""
 
@@ -185,14 +183,14 @@ def selections(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def forgetting(rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any]) -> dict[str, float]:
     """What the source task has lost since its own model was trained, in accuracy, where both are known."""
-    before = [row["source_accuracy"] for row in rows if row["stage"] == SOURCE_MODEL and "source_accuracy" in row]
+    before = [row["source_accuracy"] for row in rows if row["kind"] == "source model" and "source_accuracy" in row]
     if not before or "source_accuracy" not in record:
         return {}
     return {"source_accuracy_before": before[0], "forgetting": before[0] - record["source_accuracy"]}
 
 
 def _place(row: Mapping[str, Any]) -> str:
-    return row["stage"] if "=" in row["stage"] else f"{row['stage']} step {row['step']}"
+    return row["stage"] if row["kind"] == "candidate" else f"{row['stage']} step {row['step']}"
 
 
 def _numpy(labels: Tensor) -> np.ndarray:

@@ -28,35 +28,51 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def learning_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Losses and accuracies over the steps of all stages, from the rows of metrics.csv."""
+    """Losses and accuracies over the steps of all stages, from the rows of metrics.csv.
+
+    The stages lie one after the other, with a line and a name where each begins. The source's own model stands where
+    its training has ended; candidates have no place among the steps and are left out.
+    """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True)
-    positions, borders, offset, previous = [], [], 0, None
+    starts: dict[str, int] = {}
+    ends, placed = 0, []
     for row in rows:
-        stage = row["stage"]
-        if previous is not None and stage != previous["stage"] and "=" not in stage:
-            offset += int(previous["step"])
-            borders.append(offset)
-        positions.append(offset + int(row["step"]) if "=" not in stage else math.nan)
-        previous = row if "=" not in stage else previous
-    x = np.array(positions)
+        if row["kind"] == "step":
+            start = starts.setdefault(row["stage"], ends)
+            ends = max(ends, start + int(row["step"]))
+            placed.append((start + int(row["step"]), row))
+        elif row["kind"] == "source model":
+            placed.append((ends, row))
+
+    def points(name: str, stage: str | None = None) -> list[tuple[int, float]]:
+        """Where the rows, of one stage where it is given, have a number called ``name``."""
+        of_stage = [(x, row[name]) for x, row in placed if name in row and stage in (None, row["stage"])]
+        return [(x, float(y)) for x, y in of_stage if math.isfinite(y)]
+
     losses = dict.fromkeys(k for row in rows for k in row if k.startswith("loss/"))
     colours = [SOURCE, CRITIC, *OTHERS]
     for i, name in enumerate(losses):
-        y = np.array([row.get(name, math.nan) for row in rows], float)
-        left.plot(x, y, color=colours[i % len(colours)], lw=1.2, label=name.removeprefix("loss/"))
+        label: str | None = name.removeprefix("loss/")
+        for stage in starts:
+            if of_stage := points(name, stage):
+                marker = "o" if len(of_stage) == 1 else ""  # a line of one point is not to be seen
+                colour = colours[i % len(colours)]
+                left.plot(*zip(*of_stage, strict=True), color=colour, lw=1.2, marker=marker, ms=3.5, label=label)
+                label = None
     for name, colour in (("source_accuracy", SOURCE), ("target_accuracy", TARGET), ("critic_accuracy", CRITIC)):
-        y = np.array([row.get(name, math.nan) for row in rows], float)
-        seen = np.isfinite(y) & np.isfinite(x)
-        if seen.any():
-            right.plot(x[seen], y[seen], "o-", color=colour, ms=3.5, label=name.replace("_", " "))
+        if seen := points(name):
+            right.plot(*zip(*seen, strict=True), "o-", color=colour, ms=3.5, label=name.replace("_", " "))
     if any("critic_accuracy" in row for row in rows):
         right.axhline(0.5, color=CRITIC, lw=0.8, ls=":", label="critic at chance")
     left.set(title="losses", xlabel="step")
     right.set(title="accuracy on test images", xlabel="step", ylim=(0, 1.02))
     for axes in (left, right):
-        for border in borders:
-            axes.axvline(border, color="0.7", lw=0.8)
+        for place, (stage, start) in enumerate(starts.items() if len(starts) > 1 else ()):
+            axes.axvline(start, color="0.7", lw=0.8)
+            # At three heights, because a short stage leaves no room beside the next one's name.
+            style = {"rotation": 90, "va": "top", "fontsize": 7, "color": "0.4", "clip_on": True}
+            axes.text(start, 0.98 - 0.3 * (place % 3), f" {stage}", transform=axes.get_xaxis_transform(), **style)
         axes.grid(alpha=0.25)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.spines[["top", "right"]].set_visible(False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 
-from transferlab.evaluation.evaluator import SOURCE_MODEL
 from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier
 from transferlab.problem import Labelled, Problem
@@ -27,7 +26,7 @@ def source_model(problem: Problem, run: Run, measured: bool = False) -> ConvNet:
 def measured_source_model(problem: Problem, run: Run) -> ConvNet:
     """:func:`source_model`, whose accuracy on the source is kept, to tell later how much of it is forgotten."""
     net = source_model(problem, run)
-    run.candidate(SOURCE_MODEL, Classifier(net, domains=("source",)).eval())
+    run.source_model(Classifier(net, domains=("source",)).eval())
     return net
 
 

@@ -235,7 +235,7 @@ class Run:
         for name, value in values.items():
             if not math.isfinite(value):
                 raise Diverged(f"loss {name} is {value} at step {step}; try a smaller train.lr")
-        row = {"stage": stage, "step": step, "seconds": round(self.watch.seconds, 3)}
+        row = {"stage": stage, "kind": "step", "step": step, "seconds": round(self.watch.seconds, 3)}
         return row | {f"loss/{name}": value for name, value in values.items()}
 
     def train_shared(
@@ -300,8 +300,8 @@ class Run:
                 log.info("%s: taken from %s", stage, path)
             tensors = work()
             if not path.exists():
-                rows = [{k: v for k, v in row.items() if k in ("stage", "step", "seconds") or k.startswith("loss/")}
-                        for row in self.rows]  # fmt: skip
+                kept = ("stage", "kind", "step", "seconds")
+                rows = [{k: v for k, v in row.items() if k in kept or k.startswith("loss/")} for row in self.rows]
                 state = json.loads(self._state(stage, 0)["run"]) | {"rows": rows}
                 storage.write(path, tensors, {"run": json.dumps(state)})
         self.shared_model = "trained" if stored is None else "taken"
@@ -319,11 +319,18 @@ class Run:
 
     def candidate(self, name: str, predictor: nn.Module) -> None:
         """Measure a predictor that is one of several to choose from, such as a dimension d of a subspace."""
-        if any(row["stage"] == name for row in self.rows):
+        self._measure_once(name, "candidate", predictor)
+
+    def source_model(self, predictor: nn.Module) -> None:
+        """Measure the source's own model, before any transfer."""
+        self._measure_once("source model", "source model", predictor)
+
+    def _measure_once(self, name: str, kind: str, predictor: nn.Module) -> None:
+        """A row of metrics.csv for a predictor as it is, unless there is one already."""
+        if any((row["stage"], row["kind"]) == (name, kind) for row in self.rows):
             return
-        self.rows.append(
-            {"stage": name, "step": self.steps, "seconds": round(self.watch.seconds, 3), **self._measure(predictor)}
-        )
+        row = {"stage": name, "kind": kind, "step": self.steps, "seconds": round(self.watch.seconds, 3)}
+        self.rows.append(row | self._measure(predictor))
 
     def report(self, values: Mapping[str, float]) -> None:
         """What the method itself has to say in results.json."""

@@ -21,7 +21,7 @@ from transferlab.errors import UserError
 from transferlab.training import storage
 
 log = logging.getLogger(__name__)
-VERSION = 1
+VERSION = 2
 """To be raised when the same ingredients give another result, such as after a change of the loss."""
 
 

@@ -45,7 +45,7 @@ def test_d_is_chosen_without_target_labels_and_each_d_is_measured(tmp_path):
     seen = []
     engine = run(tmp_path, config(), lambda predictor: {"target_accuracy": len(seen)})
     predictor = sa.fit(sa.Config(dims=[2, 4]), problem(LABELLED, UNLABELLED), engine)
-    assert [row["stage"] for row in engine.rows if "=" in row["stage"]] == ["d=2", "d=4"]
+    assert [row["stage"] for row in engine.rows if row["kind"] == "candidate"] == ["d=2", "d=4"]
     images = problem(LABELLED, UNLABELLED).target.inputs
     assert predictor(images)[1].shape == (60, 3)
     assert predictor.source_head is not None

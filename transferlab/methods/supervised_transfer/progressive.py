@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from transferlab.config import LABELLED, Sees, require
-from transferlab.evaluation.evaluator import SOURCE_MODEL
 from transferlab.methods.source import source_model
 from transferlab.methods.supervised_transfer.multitask import task_of_class
 from transferlab.methods.target import batch_size
@@ -60,7 +59,7 @@ def fit(config: Config, problem: Problem, run: Run) -> Progressive:
     if count > 1 and config.first == "source":
         for task in range(count):
             learn_source_task(net, task, tasks, problem, run)
-    run.candidate(SOURCE_MODEL, Classifier(earlier[0], domains=("source",) if count == 1 else ()))
+    run.source_model(Classifier(earlier[0], domains=("source",) if count == 1 else ()))
 
     def loss(batch, progress):
         return {"label": F.cross_entropy(net.logits(batch.target.inputs).float(), batch.target.labels)}
