@@ -257,7 +257,8 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
         value = str(value)
     fits = isinstance(value, hint) and not (hint is int and isinstance(value, bool))
     kind = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}.get(hint, str(hint))
-    require(fits, f"{where}={value}: {kind} is needed")
+    text = f"; if it is one, put quotes around it: '{'null' if value is None else str(value).lower()}'" * (hint is str)
+    require(fits, f"{where}={value}: {kind} is needed{text}")
     require(hint is not float or math.isfinite(value), f"{where}={value}: a finite number is needed")
     return value
 

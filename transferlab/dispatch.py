@@ -105,9 +105,11 @@ def prepare(
     rows: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for role in ("source", "target"):
         train[role], test[role] = found[role].load("train"), found[role].load("test")
-        rows[role] = split_rows(train[role], config.data.validation)
+        labelled = getattr(sees, role) == LABELLED
+        rows[role] = split_rows(train[role], config.data.validation, labelled)
+        log.info("%s: %s", role, _told(found[role], train[role], test[role]))
         wanted, d = getattr(config, role).per_class, train[role]
-        if getattr(sees, role) == LABELLED:
+        if labelled:
             _require_all_classes(f"{role}={config.names[role]}", d, rows[role][0])
         if wanted is not None:
             assert d.labels is not None
@@ -148,6 +150,15 @@ def prepare(
                   {**d.provenance, "shape": list(d.inputs.shape[1:]), "class_count": len(d.classes)}
                   for split, sets in (("train", train), ("test", test)) for role, d in sets.items()}  # fmt: skip
     return problem, truth, provenance
+
+
+def _told(found: Found, train: Dataset, test: Dataset) -> str:
+    """What was read, and what was passed over, on one line."""
+    names = (*found.classes[:3], "…") if len(found.classes) > 4 else found.classes
+    classes = f"{len(found.classes)} classes ({', '.join(names)})" if names else "no labels"
+    kind = "images" if train.inputs.dtype == np.uint8 else "rows"
+    remark = f", {found.remark}" if found.remark else ""
+    return f"{found.name} {found.edition}, {classes}, {len(train)} + {len(test)} {kind}{remark}"
 
 
 def _require_all_classes(where: str, data: Dataset, rows: np.ndarray) -> None:

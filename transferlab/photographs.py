@@ -22,8 +22,8 @@ from torch import Tensor
 from transferlab.config import DataConfig, nearest, require
 from transferlab.data import _arrays
 from transferlab.data._files import by_hand
+from transferlab.data._images import images_in, read_image
 from transferlab.data._words import glove, known
-from transferlab.data.folder import SUFFIXES, read_image
 from transferlab.errors import UserError
 from transferlab.evaluation import figures
 from transferlab.evaluation.metrics import mean_class_accuracy
@@ -49,8 +49,8 @@ def run(words: Sequence[str]) -> int:
     require(bool(options["root"]), "photographs: say which folder, with root=…")
     root, out = Path(str(options["root"])).expanduser(), Path(str(options["out"]))
     require(root.is_dir(), f"root={root}: no such folder")
-    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
-    require(len(paths) > 0, f"{root}: holds no images ({', '.join(sorted(SUFFIXES))})")
+    paths, _ = images_in(root, root)
+    require(len(paths) > 0, f"{root}: holds no images")
     settings = DataConfig(root=options["data.root"])
     origin = "arrays words and vectors of GloVe"
     (words_file,) = by_hand("glove", ("words", "glove"), [("glove.npz",)], settings, origin)

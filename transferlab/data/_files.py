@@ -44,7 +44,7 @@ class Found:
     """A data set that is at hand; load("train" | "test") reads a split.
 
     classes is empty where the data has no labels. shape is one sample's: (C, H, W), (1, T, F) or (D,). described: how
-    many numbers describe each class, 0 where nothing does.
+    many numbers describe each class, 0 where nothing does. remark: what was met on the way that is not in the data.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Found:
     shape: tuple[int, ...]
     load: Callable[[str], Dataset]
     described: int = 0
+    remark: str = ""
 
 
 def cache_dir() -> Path:

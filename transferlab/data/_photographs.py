@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from transferlab.data._files import Settings, cache_dir, roots
-from transferlab.errors import DataMissing, UserError
+from transferlab.data._images import rgb
+from transferlab.errors import DataMissing
 
 log = logging.getLogger(__name__)
 BSDS = ("BSDS500/data/images", "BSR/BSDS500/data/images", "data/images")
@@ -43,7 +44,8 @@ class Photographs:
 
     def read(self, split: str) -> list[np.ndarray]:
         """uint8 [H, W, 3] for each photograph of the split."""
-        return [_crop(_read(path), split) if self.name == "packaged" else _read(path) for path in self.paths[split]]
+        photographs = [np.asarray(rgb(path, path)) for path in self.paths[split]]
+        return [_crop(photograph, split) for photograph in photographs] if self.name == "packaged" else photographs
 
 
 def bsds500(settings: Settings) -> Photographs | None:
@@ -92,16 +94,6 @@ def packaged() -> Photographs:
     portrait = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
     paths = (images / "china.jpg", images / "flower.jpg", portrait)
     return Photographs("packaged", {"train": paths, "test": paths}, {"train": "left two thirds", "test": "right third"})
-
-
-def _read(path: Path) -> np.ndarray:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise UserError(f"{path}: not a readable photograph ({error})") from None
 
 
 def _crop(photograph: np.ndarray, split: str) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 from transferlab.data import mnist
 from transferlab.data._arrays import ArraysOnly
 from transferlab.data._files import Found, Settings, cache_dir, provenance, roots
+from transferlab.data._images import rgb
 from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
 
@@ -54,8 +55,6 @@ def _found(classes: tuple[str, ...], read: Callable[[str], tuple[np.ndarray, np.
 
 def _pictures(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, Path]:
     """mnist_m_train/00000000.png … with lines "00000000.png 5"; pictures are 32x32 and lose their 2-pixel rim."""
-    from PIL import Image
-
     index = folder / f"mnist_m_{split}_labels.txt"
     images, labels = [], []
     for number, line in enumerate(index.read_text(encoding="ascii", errors="replace").splitlines(), 1):
@@ -63,11 +62,7 @@ def _pictures(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, Path]:
         if not label.strip().isdigit():
             raise UserError(f"{index}: line {number} is not 'file label': {line!r}")
         path = folder / f"mnist_m_{split}" / name
-        try:
-            with Image.open(path) as image:
-                pixels = np.asarray(image.convert("RGB"))
-        except OSError as error:
-            raise UserError(f"{path}: not a readable picture ({error})") from None
+        pixels = np.asarray(rgb(path, path))
         rim = (pixels.shape[0] - 28) // 2
         images.append(pixels[rim : rim + 28, rim : rim + 28].transpose(2, 0, 1))
         labels.append(int(label))

@@ -32,7 +32,7 @@ class Selection:
             require(len(self.classes) >= 1, f"{where}.classes=[]: at least one class is needed")
             for name in self.classes:
                 allowed = ", ".join(found.classes)
-                hint = f"{where}.classes: no class {name}; allowed are {allowed}{nearest(name, found.classes)}"
+                hint = f"{where}.classes: no class {name}; allowed are {allowed}{_meant(name, found.classes)}"
                 require(name in found.classes, hint)
             require(
                 len(set(self.classes)) == len(self.classes), f"{where}.classes={self.classes}: a class stands twice"
@@ -42,6 +42,19 @@ class Selection:
             require(bool(found.classes), f"{where}.per_class={self.per_class}: the data has no labels")
         if self.transform != "none":
             require(len(found.shape) == 3, f"{where}.transform={self.transform}: is for images, these are vectors")
+
+
+def _meant(name: str, classes: tuple[str, ...]) -> str:
+    """Which class may be meant by a wrong name: without quotes, 1.10 is read as the number 1.1."""
+    alike = [other for other in classes if (value := _number(other)) is not None and value == _number(name)]
+    return f"; write classes=['{alike[0]}'], with quotes around the name" if alike else nearest(name, classes)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def select(found: Found, selection: Selection) -> Found:

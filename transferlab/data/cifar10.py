@@ -12,9 +12,9 @@ from transferlab.config import require
 from transferlab.data._archives import Paths, digests, members, names
 from transferlab.data._arrays import ArraysOnly
 from transferlab.data._files import Found, Settings, by_hand
+from transferlab.data._images import read_image
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
-from transferlab.data.folder import read_image
 from transferlab.errors import UserError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

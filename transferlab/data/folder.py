@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from transferlab.config import require
 from transferlab.data._files import Found, Settings, provenance, sha256
+from transferlab.data._images import Spans, read_image, spans
 from transferlab.data._selection import Selection
 from transferlab.data._split import held_out
+from transferlab.data._tree import Tree, read_tree, some
 from transferlab.data.dataset import Dataset
-from transferlab.errors import UserError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
-
-
+log = logging.getLogger(__name__)
 TEST_FRACTION = 0.2
 """Share of each class for testing where neither the data nor the user says which."""
 
@@ -63,65 +65,47 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
     more: goes into the provenance.
     """
     fraction = options.test_fraction if isinstance(options, Config) else TEST_FRACTION
-    # A class may be called train, but then its folder has no sub-folders.
-    parts = [part for part in ("train", "test") if (root / part).is_dir() and _subfolders(root / part)]
-    divided = len(parts) == 2
-    require(len(parts) != 1, f"{root}: has {''.join(parts)}/ with classes in it; both train/ and test/ are needed")
-    classes = _classes(root / "train", 1) if divided else _classes(root, 2, without)
-    if divided:
-        others = _classes(root / "test", 1)
-        missing = sorted(set(classes) ^ set(others))
-        require(not missing, f"{root}: class {', '.join(missing)} is in only one of train/ and test/")
+    tree = read_tree(root, {without}, options.classes)
+    divided = "test" in tree.images
+    edition = "full" if whole in (None, len(tree.files)) else f"subset-{len(tree.files)}"
+    classes = tuple(tree.images["train"])
+    split_of: dict[Path, str] = {}
+    for split, part in tree.images.items():
+        for label, files in enumerate(part.values()):
+            test = held_out(len(files), fraction, label) if not divided else [split == "test"] * len(files)
+            split_of |= {path: "test" if tests else "train" for path, tests in zip(files, test, strict=True)}
+    labels = {path: label for part in tree.images.values() for label, name in enumerate(classes) for path in part[name]}
 
-    count = whole and sum(len(_images(root / name)) for name in classes)
-    edition = "full" if count == whole else f"subset-{count}"
+    @cache
+    def whole_set() -> tuple[Spans, dict[str, str]]:
+        """What deep pictures are scaled by, and the checksum of each image."""
+        checksums = {tree.name(path): sha256(path) for path in tree.files}
+        _note_repeats(tree, checksums, split_of)
+        return spans(tree.files), checksums
 
     def load(split: str) -> Dataset:
-        paths, labels = [], []
-        for label, class_name in enumerate(classes):
-            files = _images(root / split / class_name if divided else root / class_name)
-            if not divided:
-                test = held_out(len(files), fraction, label)
-                files = [path for path, tests in zip(files, test) if tests == (split == "test")]
-            paths += files
-            labels += [label] * len(files)
-        pixels = np.stack([read_image(path, path, options.size) for path in paths])
+        scale, checksums = whole_set()
+        paths = [path for path in tree.files if split_of[path] == split]
+        pixels = np.stack([read_image(path, path, options.size, scale) for path in paths])
         record = provenance(name, edition, split, len(paths), [], **more)
-        record["files"] = {str(path.relative_to(root)): sha256(path) for path in paths}
-        return Dataset(pixels, np.array(labels, np.int64), classes, record)
+        record["files"] = {tree.name(path): checksums[tree.name(path)] for path in paths}
+        return Dataset(pixels, np.array([labels[path] for path in paths], np.int64), classes, record)
 
-    return Found(name, edition, classes, (3, options.size, options.size), load)
-
-
-def _subfolders(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
+    return Found(name, edition, classes, (3, options.size, options.size), load, remark=tree.remark)
 
 
-def _classes(folder: Path, images: int, without: str = "") -> tuple[str, ...]:
-    """The classes in ``folder``, each with at least so many images."""
-    names = tuple(name for name in _subfolders(folder) if name != without)
-    require(len(names) >= 2, f"{folder}: needs a sub-folder for each of at least 2 classes, has {len(names)}")
-    for name in names:
-        count = len(_images(folder / name))
-        require(count >= images, f"{folder / name}: needs at least {images} images, has {count}")
-    return names
-
-
-def _images(folder: Path) -> list[Path]:
-    paths = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-    return sorted(p for p in paths if p.is_file())
-
-
-def read_image(file: Path | BinaryIO, where: object, size: int) -> np.ndarray:
-    """uint8 [3, size, size]. Raises :class:`UserError`, which says ``where`` it is, for a damaged image."""
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(file) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I;16"):  # Pillow would clip it: all but the darkest 256 levels white
-                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            fitted = ImageOps.fit(upright.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
-            return np.asarray(fitted).transpose(2, 0, 1)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{where}: not a readable image ({error})") from None
+def _note_repeats(tree: Tree, checksums: Mapping[str, str], split_of: Mapping[Path, str]) -> None:
+    """Say which images are there twice, byte for byte: in training and test data, or in two classes."""
+    same: dict[str, list[Path]] = defaultdict(list)
+    for path in tree.files:
+        same[checksums[tree.name(path)]].append(path)
+    class_of = {path: name for part in tree.images.values() for name, files in part.items() for path in files}
+    for of, where in ((split_of, "both in training and test data"), (class_of, "in two classes")):
+        pairs = []
+        for paths in same.values():
+            other = next((path for path in paths if of[path] != of[paths[0]]), None)
+            if other is not None:
+                pairs.append(f"{tree.name(paths[0])} = {tree.name(other)}")
+        if pairs:
+            count = "1 image is" if len(pairs) == 1 else f"{len(pairs)} images are"
+            log.warning("%s: %s %s, byte for byte: %s", tree.root, count, where, some(sorted(pairs)))

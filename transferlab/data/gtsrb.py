@@ -13,6 +13,7 @@ import numpy as np
 from transferlab.config import require
 from transferlab.data import _arrays
 from transferlab.data._files import Found, Settings, by_hand, provenance
+from transferlab.data._images import rgb
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
@@ -103,16 +104,10 @@ def _arrays_of(path: Path, split: str, options: Config) -> tuple[np.ndarray, np.
 
 def _files_of(folder: Path, tables: list[Path], options: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """As :func:`_arrays_of`, from the official files."""
-    from PIL import Image
-
     rows = [row for table in tables for row in _rows(table, folder)]
     images = []
     for row in rows:
-        try:
-            with Image.open(row.path) as file:
-                image = np.asarray(file.convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise UserError(f"{row.path}: not a readable image ({error})") from None
+        image = np.asarray(rgb(row.path, row.path))
         box = row.box if options.crop == "roi" else (0, 0, image.shape[1], image.shape[0])
         images.append(_fit(image, box, options.size, row.path))
     labels, tracks = np.array([[row.label, row.track] for row in rows], np.int64).T

@@ -122,5 +122,5 @@ def _image(content: bytes, where: str) -> np.ndarray:
         with Image.open(io.BytesIO(content)) as image:
             ink = ImageOps.invert(image.convert("L"))
             return np.asarray(ink.resize((SIZE, SIZE), Image.Resampling.BILINEAR))[None]
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Pillow's readers raise many kinds
         raise UserError(f"{where}: not a readable image ({error})") from None
