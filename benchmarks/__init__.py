@@ -1,0 +1,3 @@
+"""Speed, in comparison."""
+
+import transferlab  # noqa: F401  before torch, whose threads wait as it says

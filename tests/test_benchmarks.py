@@ -5,13 +5,19 @@ import argparse
 import torch
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import sparse_coding
+from benchmarks import sparse_coding, threads
 
 
 def test_contenders_take_the_steps_they_are_asked_for():
     args = argparse.Namespace(precision="float32")
     assert benchmarks.bare(args)(2) == 2
     assert benchmarks.engine(args)(2) == 2
+
+
+def test_threads_are_compared_while_so_many_processes_are_busy():
+    with threads.process(2) as contender, threads.busy(1):
+        speeds = threads.race({"two": contender}, steps=1, repeats=2)["two"]
+    assert len(speeds) == 2 and min(speeds) > 0
 
 
 def test_the_problem_is_danns():

@@ -1,6 +1,10 @@
 """Data that does not hold what a run needs is one clear line, before any training."""
 
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,3 +52,15 @@ def test_labels_out_of_range_are_refused(label, classes):
     names = tuple("abc"[:classes])
     with pytest.raises(UserError, match=f"mine: label {label} is out of range; {classes} classes allow 0 to"):
         Dataset(np.zeros((2, 4), np.float32), np.array([0, label]), names, {"name": "mine"})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libgomp is what torch brings on Linux")
+def test_waiting_threads_do_not_hold_a_busy_core():
+    """What libgomp says of itself as it is loaded: a short spin, unless the user wants another way of waiting."""
+    library = next(Path(torch.__file__).parent.glob("lib/libgomp*"))
+    line = f"import ctypes, transferlab; ctypes.CDLL({str(library)!r})"
+    for chosen, spins in (({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "0")):
+        clean = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+        env = {**clean, "OMP_DISPLAY_ENV": "verbose", **chosen}
+        said = subprocess.run([sys.executable, "-c", line], env=env, capture_output=True, text=True).stderr
+        assert f"GOMP_SPINCOUNT = '{spins}'" in said

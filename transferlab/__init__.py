@@ -1,8 +1,16 @@
 """transferlab: the map of transfer learning, run from the command line."""
 
 import logging
+import os
 
 __version__ = "0.1.0"
+
+# Threads that wait for each other spin for a while and then sleep. libgomp, which torch brings on Linux and which reads
+# this as it is loaded, spins for milliseconds: on a core that another process wants as well, that is time the thread
+# being waited for does not get, and two threads become three times as slow as one. So short a spin costs an idle
+# machine nothing. See benchmarks/threads.py.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # What is said before a run has its log would otherwise go to the terminal, twice.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
