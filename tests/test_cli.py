@@ -1,17 +1,24 @@
 """The real command, in processes of its own."""
 
 import csv
+import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from tests.conftest import command
-from transferlab import plan
+from transferlab import cli, hydra_adapter, manual, plan, tables
+from transferlab.config import PACKAGE, method_schema
+from transferlab.data import config_class
 from transferlab.errors import UserError
 from transferlab.models import predictor as predictors
 from transferlab.training import storage
@@ -50,6 +57,10 @@ BAD = {
     "runn": "runn: no such verb; allowed are run, .*; did you mean run",
     "resume=nowhere": "resume=nowhere: no run's folder",
     "resume=nowhere --cfg job": "a run goes on with its own config; leave out the other words",
+    "doctor data.rot=x": "doctor data.rot=x: no such key; allowed are data.root, data.edition; did you mean data.root",
+    "doctor data.root=/nowhere": "data.root=/nowhere: no such folder",
+    "table few_sho": "table=few_sho: no such table; .*did you mean few_shot",
+    "table few_shot hydra.run.dir=x": "hydra.run.dir=x: is for a single run",
     "resume=nowhere --config-dir .": "a run goes on with its own config; leave out the other words",
     "table=dann": "table: is a word of its own: transferlab table <name>",
     "hydra.mode=MULTIRUN": "hydra.mode: -m before the words makes a sweep",
@@ -63,16 +74,122 @@ BAD = {
 
 @pytest.mark.parametrize("word", BAD)
 def test_bad_input_is_one_line_status_two_and_no_folder(tmp_path, no_data, word):
-    alone = word == "runn" or word.startswith("resume=")
+    alone = word.startswith(("runn", "resume=", "doctor", "table "))
     words = [*([] if alone else ["data.edition=sample"]), *word.split()]
     done = command(*words, cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1 and "Traceback" not in done.stderr
-    import re
-
     assert re.search(BAD[word], lines[0]), lines[0]
     assert list(tmp_path.glob("*")) in ([], [tmp_path / "cache"])
+
+
+def planned(*words):
+    return plan.jobs(plan.arguments(["data.edition=sample", *words]))
+
+
+FEW = ("source=usps", "target=mnist", "target.per_class=5")
+
+
+@pytest.mark.parametrize("words", [
+    ["-m", "method=finetune,conservative", "method.steps=20"],
+    ["method.steps=20", "-m", "method=conservative,finetune"],
+    ["-m", "method=glob(con*,exclude=conse)", "method.steps=range(20,22)"],
+])  # fmt: skip
+def test_a_key_of_the_chosen_method_stands_anywhere_in_a_sweep(no_data, words):
+    jobs = planned(*words, *FEW)
+    assert {job.config.method.steps for job in jobs} <= {20, 21} and len(jobs) == 2
+    assert len({job.folder for job in jobs}) == 2
+
+
+CHOSEN = {
+    "method=self_taught method.steps=20": "method.steps: .* those of method=self_taught: .*did you mean train.steps",
+    "method.frezee=2 method=finetune": "method.frezee: .* those of method=finetune: .*; did you mean method.freeze",
+    "source=office31 source.domein=x": "source.domein: .* those of source=office31: .*; did you mean source.domain",
+    "source=folder target=folder source.rooot=x": "source.rooot: .* did you mean source.root",
+    "-m method=finetune,self_taught method.steps=20": "method.steps: .* those of method=self_taught",
+    "experiment=dann_modern method.gama=1": "method.gama: .* those of method=dann: .*; did you mean method.gamma",
+    "method=source_only source=folder source.root=x +seed=3": r"\+seed=3: this key is there already; write seed=3",
+    "steps=3": "steps: no such key; .*did you mean train.steps",
+}
+
+
+@pytest.mark.parametrize("words", CHOSEN)
+def test_a_wrong_key_is_answered_with_those_of_the_chosen_group(no_data, words):
+    with pytest.raises(UserError, match=CHOSEN[words]):
+        planned(*words.split())
+
+
+def test_a_key_that_the_chosen_file_lacks_is_taken_from_the_schema(tmp_path, no_data):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "bare.yaml").write_text("lr: 0.02\n")
+    mine = ["--config-dir", str(tmp_path)]
+    (job,) = planned("train=bare", "train.momentum=0.5", *mine)
+    assert (job.config.train.lr, job.config.train.momentum) == (0.02, 0.5)
+    assert [j.config.train.lr for j in planned("-m", "train=glob(b*)", "train.lr=0.1,0.2", *mine)] == [0.1, 0.2]
+
+
+@pytest.mark.parametrize("name", ["run=3", "it's a (copy), 50 % [x] #1"])
+def test_a_config_dir_may_have_any_name(tmp_path, no_data, name):
+    (tmp_path / name / "train").mkdir(parents=True)
+    (tmp_path / name / "train" / "mine.yaml").write_text("defaults: [quick]\nlr: 0.02\n")
+    (job,) = planned("train=mine", "--config-dir", str(tmp_path / name))
+    assert job.config.train.lr == 0.02
+
+
+SETTINGS = {
+    "hydra.job.chdir=true": "hydra.job.chdir=true: paths are read from the folder that transferlab is started in",
+    "hydra/job_logging=default": "hydra/job_logging: a run keeps its own run.log",
+    "hydra.job_logging.root={level:INFO}": "hydra/job_logging: a run keeps its own run.log",
+    "hydra.output_subdir=x": "hydra.output_subdir: allowed are .hydra and null",
+    "hydra.searchpath=[file:///nowhere]": "hydra.searchpath=.*/nowhere is not available",
+    "hydra/launcher=joblib": "hydra/launcher=joblib: is for sweeps; add -m",
+    "hydra.sweep.dir=x": "hydra.sweep.dir=x: is for sweeps; add -m",
+    "-m hydra.run.dir=x": "hydra.run.dir=x: is for a single run",
+    "-m hydra/launcher=basic,joblib": "Hydra's own settings take one value in a sweep",
+    "-m hydra/launcher=joblib hydra.launcher.n_jobs=x": "hydra.launcher.n_jobs=x: Value 'x' of type 'str' could not",
+    "-m hydra/launcher=joblib hydra.launcher.n_jobs=0": "hydra.launcher.n_jobs=0: allowed are a number of processes",
+    "-m hydra/sweeper=optuna": "hydra/sweeper=optuna: ",
+    "-m train.lr=interval(0.001,0.1)": r"train.lr=interval\(0.001,0.1\): a sweep is of listed values",
+    "-m seed=1,2 hydra.sweep.dir=o/${seed}": "hydra.sweep.dir: differs between the runs",
+    "-m seed=1,2 hydra.sweep.subdir=${hydra.job.id}": "hydra.sweep.subdir: hydra.job.id is known only when",
+}
+
+
+@pytest.mark.parametrize("words", SETTINGS)
+def test_a_setting_of_hydras_that_no_run_could_obey_is_refused(no_data, words):
+    with pytest.raises(UserError, match=SETTINGS[words]) as error:
+        planned(*words.split())
+    assert "\n" not in str(error.value)
+
+
+def test_settings_that_hydra_itself_rejects_are_one_line_and_no_folder(tmp_path, no_data):
+    for word in ("hydra.verbose=3", "+hydra.callbacks.x._target_=nope.Nope"):
+        done = command("data.edition=sample", word, cwd=tmp_path)
+        assert done.returncode == 2 and done.stderr.startswith(f"transferlab: {word}: "), done.stderr
+        assert done.stderr.count("\n") == 1 and not (tmp_path / "outputs").exists()
+
+
+def test_a_sweeps_values_may_stand_in_an_experiment(tmp_path, no_data):
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\nhydra: {sweeper: {params: {seed: '0,1', train.lr: 'choice(0.1,0.2)'}}}\n"
+    (tmp_path / "experiment" / "grid.yaml").write_text(text)
+    grid = ["-m", "experiment=grid", "--config-dir", str(tmp_path)]
+    assert [(j.config.seed, j.config.train.lr) for j in planned(*grid)] == [(0, 0.1), (0, 0.2), (1, 0.1), (1, 0.2)]
+    assert [j.config.seed for j in planned(*grid, "seed=5")] == [5, 5]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
+def test_any_text_can_be_an_overrides_value(text):
+    with hydra_adapter.session():
+        override = hydra_adapter.parse(f"store={hydra_adapter.quoted(text)}")
+    assert OmegaConf.create({"store": override.value()}).store == text
+
+
+def test_one_module_alone_touches_hydras_inside():
+    touching = {p.name for p in PACKAGE.rglob("*.py") if "hydra._internal" in p.read_text(encoding="utf-8")}
+    assert touching == {"hydra_adapter.py"}
 
 
 def test_a_glob_sweeps_over_a_groups_choices(no_data):
@@ -113,18 +230,71 @@ def test_a_users_own_broken_choice_is_one_line(tmp_path, no_data):
     for content, message in (
         (b"steps: [", "while parsing a flow node"), (b"\xff\xfe", "train=mine: .*decode"),
         (b"steps: x", "train.steps=x: a whole number is needed"), (b"3", "train=mine: Invalid loaded object type"),
-        (b"step: 1", "train.step: no such key"), (b"{}", "train.lr: train='s file lacks it; let it begin with"),
+        (b"step: 1", "train.step: no such key"),
     ):  # fmt: skip
         (tmp_path / "my" / "train" / "mine.yaml").write_bytes(content)
-        words = ["--config-dir", str(tmp_path / "my"), "train=mine", *["train.lr=1"] * (content == b"{}")]
         with pytest.raises(UserError, match=message) as error:
-            plan.jobs(plan.arguments(words))
+            plan.jobs(plan.arguments(["--config-dir", str(tmp_path / "my"), "train=mine"]))
         assert "\n" not in str(error.value)
 
 
-def test_completion_answers(tmp_path):
-    done = command("-sc", "query=bash", cwd=tmp_path, COMP_LINE="transferlab method=da", COMP_POINT="21")
-    assert "method=dann" in done.stdout
+COMPLETIONS = {
+    "transferlab method=da": ("method=dann", "run"), "transferlab ": ("compare", "--render"),
+    "transferlab ta": ("table", "run"), "transferlab table fe": ("few_shot", "table"),
+    "transferlab table dann --re": ("--render", "--dry-run"), "transferlab table dann train=": ("train=quick", "run"),
+    "transferlab doctor data.r": ("data.root=", "data.edition="), "transferlab run source=office31 source.do": (
+        "source.domain=", "run"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", COMPLETIONS)
+def test_the_tab_key_knows_verbs_tables_groups_and_keys(capsys, monkeypatch, line):
+    monkeypatch.setenv("COMP_LINE", line)
+    manual.complete(plan.arguments(["-sc", "query=bash"]), list(cli.VERBS))
+    offered = capsys.readouterr().out.split()
+    some, other = COMPLETIONS[line]
+    assert any(word.startswith(some) for word in offered) and other not in offered
+
+
+def test_help_names_every_verb_and_says_what_each_key_of_the_choices_means(tmp_path, no_data):
+    bare = command(cwd=tmp_path)
+    assert bare.returncode == 0 and bare.stdout == command("--help", cwd=tmp_path).stdout and bare.stderr == ""
+    assert not (tmp_path / "outputs").exists()
+    for verb in cli.VERBS:
+        assert re.search(rf"^  {verb} +\w", bare.stdout, re.M)
+    chosen = command("--help", "method=finetune", "source=office31", cwd=tmp_path).stdout
+    for cls in (method_schema("finetune").config, config_class("office31")):
+        for field in dataclasses.fields(cls):
+            assert re.search(rf"\.{field.name}=\S+ +\w", chosen), field.name
+    assert "method.gamma" not in chosen and "Optimiser steps." in chosen and "  seed=0" in chosen
+
+
+@pytest.mark.parametrize("verb", ["run", "table", "doctor", "compare", "photographs"])
+def test_every_verb_has_its_help(verb, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["transferlab", verb, "--help"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 0 and f"transferlab {verb if verb != 'run' else ''}" in capsys.readouterr().out
+
+
+def test_table_alone_lists_the_tables(tmp_path):
+    done = command("table", cwd=tmp_path)
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == list(tables.table_files(None))
+
+
+def test_doctor_looks_where_it_is_told(tmp_path, animals, no_data):
+    assert "awa1           full" in command("doctor", f"data.root={animals}", cwd=tmp_path).stdout
+
+
+def test_the_module_of_the_command_line_runs_as_well(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "transferlab.cli", "--version"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("transferlab ")
+
+
+def test_a_config_is_shown_without_its_data(tmp_path, no_data):
+    done = command("--cfg", "job", "source=svhn", "data.download=false", cwd=tmp_path)
+    assert done.returncode == 0 and "name: svhn" in done.stdout, done.stderr
 
 
 def run_folder(path):

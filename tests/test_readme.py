@@ -55,8 +55,7 @@ def test_every_cell_of_the_map_runs(line, no_data, animals, tmp_path):
     words = [w.replace("<data>", str(animals)) for w in shlex.split(line)[1:]]
     edition = [] if any("data.root" in w for w in words) else ["data.edition=sample"]
     small = ["method.atoms=20", "method.iterations=1"] if "method=self_taught" in words else []
-    with plan._hydra():
-        config = plan.typed(plan._compose([*words, *TINY, *edition, *small], None))
+    config = plan.config_of([*words, *TINY, *edition, *small])
     folder = RunFolder(tmp_path / "run")
     execute(config, folder, parallel=True)
     assert folder.status["status"] == "finished", folder.status

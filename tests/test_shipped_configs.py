@@ -23,8 +23,7 @@ CHOICES = [
 
 @pytest.mark.parametrize("choice", [*CHOICES, "method.head=svm", "device.precision=bf16", "train.optimiser=adam"])
 def test_it_runs(tmp_path, no_data, choice):
-    with plan._hydra():
-        config = plan.typed(plan._compose([choice, "target=usps", *TINY], None))
+    config = plan.config_of([choice, "target=usps", *TINY])
     folder = RunFolder(tmp_path / "run")
     execute(config, folder, parallel=True)
     assert folder.status["status"] == "finished", folder.status
@@ -68,8 +67,7 @@ def test_every_data_set_runs_as_source_and_as_target(tmp_path, no_data, photogra
         words += [f"{role}.classes=[{listed}]" for role in ("source", "target")]
         words += [f"data.edition={settings.edition}", f"data.root={settings.root or 'null'}"]
     tiny = [word for word in TINY if not word.startswith("data.")]
-    with plan._hydra():
-        config = plan.typed(plan._compose([*tiny, "data.validation=10", *words], None))
+    config = plan.config_of([*tiny, "data.validation=10", *words])
     folder = RunFolder(tmp_path / "run")
     execute(config, folder, parallel=True)
     assert folder.status["status"] == "finished", folder.status
@@ -77,13 +75,11 @@ def test_every_data_set_runs_as_source_and_as_target(tmp_path, no_data, photogra
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (conf_dir() / "device").glob("*.yaml")))
 def test_every_device_composes(name):
-    with plan._hydra():
-        assert plan.typed(plan._compose([f"device={name}"], None)).device.name == name
+    assert plan.config_of([f"device={name}"]).device.name == name
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path, no_data):
-    with plan._hydra():
-        config = plan.typed(plan._compose(TINY, None))
+    config = plan.config_of(TINY)
     owner = RunFolder(tmp_path / "run")
     owner.claim(config, config.fingerprint(plan.editions(config)))
     owner.set_status("running", fingerprint=config.fingerprint(plan.editions(config)))

@@ -56,7 +56,8 @@ def test_runs_are_compared_whose_data_is_gone_and_others_are_passed_over(tmp_pat
 
 def test_a_seed_that_is_named_twice_counts_once(tmp_path, capsys):
     jobs = [
-        plan.Job((f"seed={seed}",), tiny(), {}, tmp_path / name) for seed, name in (("0", "a"), ("00", "a"), ("1", "b"))
+        plan.Job((f"seed={seed}",), tiny(), {}, tmp_path, tmp_path / name)
+        for seed, name in (("0", "a"), ("00", "a"), ("1", "b"))
     ]
     summarise(jobs)
     assert "0/2" in capsys.readouterr().out

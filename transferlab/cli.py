@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
@@ -11,16 +12,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from transferlab import __version__, layouts, plan, rendering, tables
-from transferlab.config import Config, conf_dir, nearest, require
+from transferlab import __version__, hydra_adapter, layouts, manual, plan, rendering, tables
+from transferlab.config import Config, DataConfig, build, nearest, require
 from transferlab.errors import UserError
-from transferlab.files import make_folder
-from transferlab.runs import DONE, FINISHED, RunFolder, new_folder, stored_config
+from transferlab.runs import DONE, FINISHED, RunFolder, stored_config
 
 log = logging.getLogger("transferlab")
 log_file = logging.getLogger("transferlab.file")
@@ -29,13 +28,17 @@ log_file = logging.getLogger("transferlab.file")
 
 def main() -> NoReturn:
     """Entry point: 0 where all went well, 1 where a run failed, 2 for bad input, 130 if interrupted."""
-    words = sys.argv[1:]
-    verb = words.pop(0) if words and "=" not in words[0] and not words[0].startswith("-") else "run"
+    words = sys.argv[1:] or ["--help"]
+    verb = words.pop(0) if "=" not in words[0] and not words[0].startswith("-") else "run"
     logging.captureWarnings(True)
     try:
         if verb not in VERBS:
             raise UserError(f"{verb}: no such verb; allowed are {', '.join(VERBS)}{nearest(verb, VERBS)}")
-        code = VERBS[verb](words)
+        if verb in manual.OPTIONS and {"-h", "--help"} & set(words):
+            print(manual.usage(VERBS[verb]))
+            code = 0
+        else:
+            code = VERBS[verb](words)
         sys.stdout.flush()
         sys.exit(code)
     except BrokenPipeError:  # the reader, such as head, has had enough
@@ -48,49 +51,48 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         print("transferlab: interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:  # of a launcher, or a mistake of ours
+        _full_error()
+        _say([error])
+        sys.exit(1)
 
 
 def run(words: Sequence[str]) -> int:
-    """Run, sweep or resume."""
+    """Run, sweep or resume; the verb may be left out."""
     if "--version" in words:
         print(f"transferlab {__version__}")
         return 0
     args = plan.arguments(words)
-    if args.help or args.hydra_help or args.info or args.shell_completion:
-        if not args.shell_completion:
-            plan.check_words(args)
-        _hand_to_hydra(list(words))
-        return 0
+    if args.help or args.shell_completion:
+        return _show(args)
     resume = [word.removeprefix("resume=") for word in args.overrides if word.startswith("resume=")]
     if resume and resume[-1] != "null":
         require(resume[-1] != "", "resume=: say which run's folder")
-        alone = len(args.overrides) == 1 and not (args.multirun or args.cfg or args.config_dir)
+        alone = len(args.overrides) == len(words) == 1
         require(alone, "resume=…: a run goes on with its own config; leave out the other words")
         return _resume(Path(resume[-1]))
+    if args.cfg or args.info or args.hydra_help:
+        return _show(args)
     jobs = plan.jobs(args)
-    if args.cfg:
-        _hand_to_hydra(list(words))
-        return 0
     _check_devices(job.config for job in jobs)
-    folders = [job.folder for job in jobs]
-    flags = ["--config-dir", args.config_dir] if args.config_dir else []
     if args.multirun:
-        make_folder(folders[0].parent)
-        _hand_to_hydra(["--multirun", *flags, *args.overrides])
+        folders = [job.folder for job in jobs]
+        lists = [(job.overrides, job.folder) for job in jobs]
+        raised = plan.launch(lists, jobs[0].sweep, args.overrides, args.config_dir, job)
+        _say(raised)
         from transferlab.sweeps import summarise
 
         summarise(jobs)
-    elif "hydra.run.dir" in map(plan.key_of, args.overrides):
-        make_folder(folders[0])
-        _hand_to_hydra([*flags, *args.overrides])
     else:
-        folders = [new_folder(jobs[0].folder)]
-        _hand_to_hydra([*flags, *args.overrides, f"hydra.run.dir='{folders[0]}'"])
+        folders = [plan.run(jobs[0], args.overrides, args.config_dir, job)]
     return 0 if all(RunFolder(f).status.get("status") in DONE for f in folders) else 1
 
 
 def table(words: Sequence[str]) -> int:
-    """Run what is missing of a table of conf/table, and write the table."""
+    """Run what is missing of a table, and write the table; alone: which tables there are."""
+    if not words:
+        print(layouts.text([{"table": name, "": tables.load(name, None).title} for name in tables.table_files(None)]))
+        return 0
     asked = tables.request(words)
     wanted = tables.cells(asked, fetch=not (asked.render or asked.dry_run))
     lines, sentence = rendering.forecast(asked, wanted)
@@ -101,26 +103,29 @@ def table(words: Sequence[str]) -> int:
     if waiting:
         print(sentence, file=sys.stderr)
         _check_devices(cell.config for cell in waiting)
-        make_folder(waiting[0].sweep)
-        plan.launch([cell.overrides for cell in waiting], asked.words, asked.config_dir, job)
+        lists = [(cell.overrides, cell.folder) for cell in waiting]
+        _say(plan.launch(lists, waiting[0].sweep, asked.words, asked.config_dir, job))
     print(rendering.render(asked))
     return 0 if asked.render or not tables.to_run(wanted) else 1
 
 
 def doctor(words: Sequence[str]) -> int:
-    """Say what this machine has: versions, devices, and the data that is at hand."""
-    require(not words, f"doctor takes no words, got {' '.join(words)}")
+    """Say what this machine has: versions, devices, and the data that is available.
+
+    transferlab doctor [data.root=<folder>] [data.edition=full|sample]
+    """
+    settings = {key.removeprefix("data."): value for key, value in _options("doctor", words).items()}
+    places = build(DataConfig, {**settings, "download": "false"}, "data")
     import torch
 
     from transferlab import data
-    from transferlab.config import DataConfig
     from transferlab.runs import environment
 
     for key, value in environment(cuda=torch.cuda.is_available(), threads=torch.get_num_threads()).items():
         print(f"{key:14} {value}")
     for name in data.names():
         try:
-            found = data.find(name, data.config_class(name)(), DataConfig(download="false"))
+            found = data.find(name, data.config_class(name)(), places)
             print(f"{name:14} {found.edition}")
         except UserError as error:
             print(f"{name:14} not here: {error}")
@@ -128,7 +133,10 @@ def doctor(words: Sequence[str]) -> int:
 
 
 def compare(words: Sequence[str]) -> int:
-    """Draw the runs in a folder together, such as a few-shot curve over ``target.per_class``."""
+    """Draw the finished runs in a folder together.
+
+    transferlab compare <folder>
+    """
     from transferlab.sweeps import draw
 
     if len(words) != 1:
@@ -138,7 +146,10 @@ def compare(words: Sequence[str]) -> int:
 
 
 def photographs(words: Sequence[str]) -> int:
-    """ConSE and DeViSE on a folder of photographs, with an ImageNet network."""
+    """ConSE and DeViSE on a folder of photographs, with an ImageNet network; writes its features too.
+
+    transferlab photographs root=<folder> [data.root=<folder>] [out=<folder>] [devise=<folder of a run>]
+    """
     from transferlab import photographs
 
     return photographs.run(words)
@@ -153,7 +164,7 @@ def job(composed: DictConfig) -> None:
     """Hydra's task: one job of a run or a sweep. Its outcome is in its folder; it never raises for a failure."""
     hydra_config = HydraConfig.get()
     folder = RunFolder(Path(hydra_config.runtime.output_dir))
-    parallel = hydra_config.mode == RunMode.MULTIRUN and "basic" not in str(hydra_config.launcher._target_)
+    parallel = hydra_config.mode == RunMode.MULTIRUN and hydra_config.runtime.choices["hydra/launcher"] != "basic"
     execute(plan.typed(composed), folder, parallel)
 
 
@@ -196,6 +207,34 @@ def execute(config: Config, folder: RunFolder, parallel: bool) -> None:
         _stop_logging(handlers)
 
 
+def _show(args: argparse.Namespace) -> int:
+    """Answer a flag with which nothing runs."""
+    if args.shell_completion:
+        manual.complete(args, list(VERBS))
+    elif args.help:
+        print(manual.page(VERBS, *plan.one(args)))
+    else:
+        words = plan.one(args)[1]
+        with hydra_adapter.session(args.config_dir):
+            hydra_adapter.show(args, words)
+    return 0
+
+
+def _options(verb: str, words: Sequence[str]) -> dict[str, str]:
+    """The key=value words of a verb that has its own."""
+    allowed = [option.rstrip("=") for option in manual.OPTIONS[verb]]
+    for word in words:
+        key = word.partition("=")[0]
+        known = key in allowed and "=" in word
+        require(known, f"{verb} {word}: no such key; allowed are {', '.join(allowed)}{nearest(key, allowed)}")
+    return dict(word.split("=", 1) for word in words)
+
+
+def _say(errors: Sequence[Exception]) -> None:
+    for error in errors:
+        print(f"transferlab: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+
+
 def _resume(path: Path) -> int:
     config, folder = stored_config(path), RunFolder(path)
     editions = plan.editions(config)
@@ -212,11 +251,6 @@ def _check_devices(configs: Iterable[Config]) -> None:
         from transferlab.dispatch import pick_device
 
         pick_device(name)
-
-
-def _hand_to_hydra(words: list[str]) -> None:
-    sys.argv = [sys.argv[0], *words]
-    hydra.main(config_path=str(conf_dir()), config_name="config", **plan.VERSION_BASE)(job)()
 
 
 def _report(folder: RunFolder, results: dict[str, Any]) -> None:
@@ -272,3 +306,9 @@ def _full_error() -> None:
     """Show the whole traceback of the error at hand where HYDRA_FULL_ERROR asks for it."""
     if os.environ.get("HYDRA_FULL_ERROR", "0") not in ("0", ""):
         traceback.print_exc()
+
+
+if __name__ == "__main__":  # under its own name, by which other processes can import what they are to run
+    from transferlab.cli import main as entry
+
+    entry()

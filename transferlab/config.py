@@ -74,7 +74,7 @@ class DataConfig:
     """Images held out of each training set for label-free model selection, at most a tenth of it."""
 
     def __post_init__(self) -> None:
-        require(self.root is None or Path(self.root).is_dir(), f"data.root={self.root}: no such folder")
+        require(self.root is None or Path(self.root).expanduser().is_dir(), f"data.root={self.root}: no such folder")
         require(self.validation >= 10, f"data.validation={self.validation}: at least 10 images are needed")
 
 
@@ -307,36 +307,39 @@ def method_schema(name: str) -> MethodSchema:
     return MethodSchema(name, module, scope["sees"], scope["Config"])
 
 
-def from_plain(plain: Mapping[str, Any]) -> Config:
-    """The typed config from what Hydra composed, or from a run's record; checks all that needs no data."""
+SECTIONS = ("method", "source", "target", "model", "train", "device", "data")
+
+
+def schemas(names: Mapping[str, str]) -> dict[str, type]:
+    """The dataclass of each section of the config, for the method and the domains of these ``names``."""
     from transferlab import data
 
+    of_names = {"method": method_schema(names["method"]).config}
+    for role in ("source", "target"):
+        allowed = data.names()
+        hint = f"{role}={names[role]}: allowed are {', '.join(allowed)}{nearest(names[role], allowed)}"
+        require(names[role] in allowed, hint)
+        of_names[role] = data.config_class(names[role])
+    return {**of_names, "model": ModelConfig, "train": TrainConfig, "device": DeviceConfig, "data": DataConfig}
+
+
+def from_plain(plain: Mapping[str, Any]) -> Config:
+    """The typed config from what Hydra composed, or from a run's record; checks all that needs no data."""
     sections = dict(plain)
     sections.pop("resume", None)
     known = [f.name for f in dataclasses.fields(Config) if f.name != "names"]
     for key in sections:
         require(key in known, f"{key}: no such key; allowed are {', '.join(known)}{nearest(key, known)}")
-    names: dict[str, str] = {}
-    options: dict[str, Any] = {}
-    for group in ("method", "source", "target"):
-        section = dict(sections.get(group) or {})
-        names[group] = str(section.pop("name", ""))
-        require(names[group] != "", f"{group}.name: a value is needed")
-        if group == "method":
-            schema = method_schema(names[group]).config
-        else:
-            allowed = data.names()
-            hint = f"{group}={names[group]}: allowed are {', '.join(allowed)}{nearest(names[group], allowed)}"
-            require(names[group] in allowed, hint)
-            schema = data.config_class(names[group])
-        options[group] = build(schema, section, group)
-    parts = {"model": ModelConfig, "train": TrainConfig, "device": DeviceConfig, "data": DataConfig}
-    typed: dict[str, Any] = {key: build(cls, sections.get(key) or {}, key) for key, cls in parts.items()}
+    values = {section: dict(sections.get(section) or {}) for section in SECTIONS}
+    names = {group: str(values[group].pop("name", "")) for group in ("method", "source", "target")}
+    for group, name in names.items():
+        require(name != "", f"{group}.name: a value is needed")
+    typed: dict[str, Any] = {section: build(cls, values[section], section) for section, cls in schemas(names).items()}
     seed = _typed(sections.get("seed", 0), int, "seed")
     require(0 <= seed < 2**31, f"seed={seed}: allowed is 0 to {2**31 - 1}")
     store = _typed(sections.get("store"), str | None, "store")
     pictures = _typed(sections.get("figures", True), bool, "figures")
-    return Config(**options, **typed, names=names, seed=seed, store=store, figures=pictures)
+    return Config(**typed, names=names, seed=seed, store=store, figures=pictures)
 
 
 def to_plain(config: Config) -> dict[str, Any]:

@@ -7,31 +7,24 @@ checked and named before the first one starts, and a bad one costs a line and le
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-import hydra
-from hydra._internal.callbacks import Callbacks
-from hydra._internal.utils import get_args_parser
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
-from hydra.types import HydraContext, RunMode, TaskFunction
+from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
-from transferlab import data
-from transferlab.config import LABELLED, Config, Sees, conf_dir, from_plain, method_schema, nearest, require
+from transferlab import data, hydra_adapter
+from transferlab.config import LABELLED, Config, Sees, from_plain, method_schema, nearest, require, schemas
 from transferlab.data import Found
 from transferlab.errors import UserError
-from transferlab.runs import RunFolder
-
-VERSION_BASE = {"version_base": "1.3"} if hydra.__version__.startswith("1.3") else {}
+from transferlab.files import make_folder
+from transferlab.runs import RunFolder, new_folder
 
 
 @dataclass(frozen=True)
@@ -39,10 +32,13 @@ class Job:
     """One run that a command line asks for."""
 
     overrides: tuple[str, ...]
+    """Without Hydra's own settings."""
     config: Config
     editions: Mapping[str, str]
+    sweep: Path
+    """The folder of all runs' folders; of a single run, the one above its own."""
     folder: Path
-    """Where it will go; a single run's default folder is only a wish, see :func:`runs.new_folder`."""
+    """Where it will go; a single run's default folder may get a number added, see :func:`runs.new_folder`."""
 
     @property
     def fingerprint(self) -> str:
@@ -50,13 +46,13 @@ class Job:
 
 
 def refuse(message: str) -> NoReturn:
-    """What an argument parser does with a wrong flag."""
+    """Raise :class:`UserError`; replaces ``ArgumentParser.error``."""
     raise UserError(f"{message}; see transferlab --help")
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
     """Hydra's flags and the overrides in ``words``, in any order. Raises :class:`UserError` for a wrong flag."""
-    parser = get_args_parser()
+    parser = hydra_adapter.parser()
     parser.error = refuse  # type: ignore[method-assign]
     args = parser.parse_intermixed_args(list(words))
     for flag in ("config_name", "config_path"):
@@ -65,11 +61,22 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     require(args.experimental_rerun is None, "--experimental-rerun: write transferlab resume=<folder>")
     one = args.cfg or args.info
     require(not (args.multirun and one), f"--{'cfg' if args.cfg else 'info'}: shows a single run; leave out -m")
-    mode = "hydra.mode" in map(key_of, args.overrides)
-    require(not mode, "hydra.mode: -m before the words makes a sweep")
+    for flag in ("resolve", "package"):
+        require(not getattr(args, flag) or bool(args.cfg), f"--{flag}: goes with --cfg")
     folder = args.config_dir
     require(folder is None or Path(folder).is_dir(), f"--config-dir {folder}: no such folder")
+    for word in args.overrides:
+        check_setting(word, args.multirun)
     return args
+
+
+def check_setting(word: str, multirun: bool) -> None:
+    """Refuse an override of Hydra's own settings that would have no effect."""
+    key = key_of(word)
+    require(key != "hydra.mode", "hydra.mode: -m before the words makes a sweep")
+    sweeps = key.startswith(("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweep"))
+    require(multirun or not sweeps, f"{word}: is for sweeps; add -m")
+    require(not multirun or not key.startswith("hydra.run."), f"{word}: is for a single run; write hydra.sweep.dir=…")
 
 
 def key_of(word: str) -> str:
@@ -77,55 +84,91 @@ def key_of(word: str) -> str:
     return word.lstrip("+~").partition("=")[0]
 
 
-def is_hydras(key: str) -> bool:
-    """Whether it is one of Hydra's own settings or groups, not the run's."""
-    return key.startswith(("hydra.", "hydra/"))
+def is_hydras(word: str) -> bool:
+    """Whether an override, or its key, is one of Hydra's own settings or groups, not the run's."""
+    return key_of(word).startswith(("hydra.", "hydra/"))
 
 
 def jobs(args: argparse.Namespace) -> list[Job]:
     """Every job of a command line. Raises :class:`UserError` for the first that cannot run."""
-    with _hydra():
-        composed = [_compose(overrides, args.config_dir) for overrides in _combinations(args)]
-        configs = [typed(c) for c in composed]
-        planned = [
-            Job(_overrides(c), config, editions(config), _folder(c, args.multirun))
-            for c, config in zip(composed, configs, strict=True)
-        ]
+    with hydra_adapter.session(args.config_dir):
+        made = [_compose(words) for words in _combinations(args)]
+        planned = []
+        for composed, words in made:
+            config = typed(composed)
+            found = editions(config)
+            OmegaConf.copy_cache(made[0][0], composed)  # one time of day for all
+            sweep, folder = _folders(composed, config, found, args.multirun)
+            planned.append(Job(tuple(w for w in words if not is_hydras(w)), config, found, sweep, folder))
     taken: dict[Path, str] = {}
     for job in planned:
         RunFolder(job.folder).check(job.fingerprint)
         alone = taken.setdefault(job.folder, job.fingerprint) == job.fingerprint
         require(alone, f"{job.folder}: several runs of the sweep would go there; leave out hydra.sweep.subdir=…")
+        require(job.sweep == planned[0].sweep, "hydra.sweep.dir: differs between the runs; name one folder")
     return planned
 
 
-def compose(lists: Sequence[Sequence[str]], config_dir: str | None) -> list[DictConfig]:
-    """What Hydra composes of each list of overrides, Hydra's own settings included."""
-    with _hydra():
-        return [_compose(overrides, config_dir) for overrides in lists]
+def compose(lists: Sequence[Sequence[str]], config_dir: str | None) -> list[tuple[DictConfig, list[str]]]:
+    """For each list of overrides what Hydra composes, its own settings included, and the overrides for that.
 
-
-def launch(lists: Sequence[Sequence[str]], words: Sequence[str], config_dir: str | None, task: TaskFunction) -> None:
-    """Run ``task`` once for each list of overrides, as jobs of a sweep, by the launcher that ``words`` choose.
-
-    A sweeper would ask for a product of choices; a launcher takes any list of jobs.
+    They differ from what was given where a chosen file lacks one of its keys: ``++`` before an override adds it.
     """
-    with _hydra():
-        engine = GlobalHydra.instance().hydra
-        assert engine is not None
-        ours = [word for word in words if is_hydras(key_of(word))]  # others are for jobs alone
-        shared = [*ours, *_search_path(config_dir), "hydra.mode=MULTIRUN"]
-        config = engine.compose_config("config", shared, RunMode.MULTIRUN, with_log_configuration=False)
-        context = HydraContext(config_loader=engine.config_loader, callbacks=Callbacks(config))
-        launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=config)
-        launcher.launch(lists, initial_job_idx=0)
+    with hydra_adapter.session(config_dir):
+        return [_compose(words) for words in lists]
 
 
-def check_words(args: argparse.Namespace) -> None:
-    """Raise :class:`UserError` where the overrides do not compose."""
-    with _hydra():
-        for overrides in _combinations(args):
-            _compose(overrides, args.config_dir)
+def config_of(words: Sequence[str], config_dir: str | None = None) -> Config:
+    """The typed config that ``words`` ask for, without a look at any data."""
+    return typed(compose([words], config_dir)[0][0])
+
+
+def one(args: argparse.Namespace) -> tuple[DictConfig, list[str]]:
+    """:func:`compose` of a command line that asks for a single run; its data need not be there."""
+    with hydra_adapter.session(args.config_dir):
+        return _compose(_combinations(args)[0])
+
+
+def run(job: Job, words: Sequence[str], config_dir: str | None, task: TaskFunction) -> Path:
+    """Run ``task`` for a single job; returns its folder. ``words`` may hold settings of Hydra."""
+    settings = list(filter(is_hydras, words))
+    with hydra_adapter.session(config_dir):
+        start = _set_up(settings, lambda: hydra_adapter.single([*settings, *job.overrides], task))
+        if "hydra.run.dir" in map(key_of, settings):
+            make_folder(folder := job.folder)
+        else:
+            folder = new_folder(job.folder)
+        start(folder)
+    return folder
+
+
+def launch(
+    lists: Sequence[tuple[Sequence[str], Path]],
+    sweep: Path,
+    words: Sequence[str],
+    config_dir: str | None,
+    task: TaskFunction,
+) -> list[Exception]:
+    """Run ``task`` for each list of overrides, in the folder beside it, as jobs of a sweep; returns what was raised.
+
+    Settings of Hydra in ``words``, such as its launcher, are for all of them; sweep: the folder of the folders.
+    """
+    settings = [*filter(is_hydras, words), f"hydra.sweep.dir={hydra_adapter.quoted(str(sweep))}"]
+    with hydra_adapter.session(config_dir):
+        start = _set_up(settings[:-1], lambda: hydra_adapter.sweep(settings, task))
+        make_folder(sweep)
+        return start([
+            [*overrides, f"hydra.sweep.subdir={hydra_adapter.quoted(str(folder.absolute()))}"]
+            for overrides, folder in lists
+        ])  # fmt: skip
+
+
+def _set_up(settings: Sequence[str], make: Callable[[], Any]) -> Any:
+    """What ``make`` returns. Raises :class:`UserError` where Hydra cannot do with its ``settings``."""
+    try:
+        return make()
+    except Exception as error:  # of a launcher, a callback, a configuration of logging
+        raise UserError(f"{' '.join(settings) or 'hydra'}: {_first_line(error)}") from None
 
 
 def typed(composed: DictConfig) -> Config:
@@ -195,16 +238,6 @@ def run_name(config: Config, editions: Mapping[str, str]) -> str:
     return f"{readable}-seed{config.seed}-{config.fingerprint(editions)}"
 
 
-def _run_name(*, _root_: DictConfig) -> str:
-    config = typed(_root_)
-    return run_name(config, editions(config))
-
-
-# The OmegaConf that Hydra 1.4 brings has given it the name that an older function had.
-_register: Callable[..., None] = OmegaConf.register_new_resolver if VERSION_BASE else OmegaConf.register_resolver
-_register("transferlab.run_name", _run_name, replace=True)
-
-
 def _listed(classes: tuple[str, ...]) -> str:
     if not classes:
         return "none"
@@ -212,113 +245,147 @@ def _listed(classes: tuple[str, ...]) -> str:
     return f"{len(classes)} ({', '.join(shown)})"
 
 
-@contextmanager
-def _hydra() -> Iterator[None]:
-    with hydra.initialize_config_dir(str(conf_dir()), job_name="transferlab", **VERSION_BASE):
-        yield
-    GlobalHydra.instance().clear()
-
-
 def _combinations(args: argparse.Namespace) -> list[list[str]]:
     """The overrides of each job: of the one run, or of every combination of a sweep."""
-    try:
-        loader = GlobalHydra.instance().config_loader()  # knows the choices of a glob
-        parsed = OverridesParser.create(loader).parse_overrides(args.overrides)
-        if not args.multirun:
-            for override in parsed:
-                key = override.get_key_element()
-                require(not override.is_sweep_override(), f"{override.input_line}: several values need -m; "
-                        f"for a list write {key}=[…]")  # fmt: skip
-            return [list(args.overrides)]
-        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
-        return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
-    except HydraException as error:
-        raise UserError(_wrong_word(args.overrides, error)) from None
+    choices = _choices(args.overrides, args.multirun)
+    if args.multirun:
+        params = _compose([values[0] for values in choices.values()])[0].hydra.sweeper.get("params") or {}
+        choices = _choices([f"{key}={value}" for key, value in params.items()], True) | choices
+    return [list(combination) for combination in itertools.product(*choices.values())]
 
 
-def _wrong_word(overrides: Sequence[str], error: Exception) -> str:
-    """Which of ``overrides`` cannot be read, and why."""
-    for word in overrides:
+def _choices(words: Sequence[str], multirun: bool) -> dict[str, list[str]]:
+    """The overrides to choose from, by key. Of several words for one key the last counts."""
+    choices: dict[str, list[str]] = {}
+    for word in words:
         try:
-            OverridesParser.create().parse_override(word)
-        except HydraException as reason:
-            detail = _first_line(reason).removeprefix(f"Error parsing override '{word}' ")
-            return f"{word}: not of the form key=value ({detail}); quote odd characters: \"key='…'\""
-    return _first_line(error)
+            override = hydra_adapter.parse(word)
+            key = override.get_key_element()
+            values = override.is_sweep_override()
+            require(multirun or not values, f"{word}: several values need -m; for a list write {key}=[…]")
+            listed = not values or override.is_discrete_sweep()
+            require(listed, f"{word}: a sweep is of listed values; write them, such as {key}=1,2")
+            require(not values or not is_hydras(word), f"{word}: Hydra's own settings take one value in a sweep")
+            choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()] if values else [word]
+        except HydraException as error:
+            detail = _first_line(error).removeprefix(f"Error parsing override '{word}' ")
+            hint = f"{word}: not of the form key=value ({detail}); quote odd characters: \"key='…'\""
+            raise UserError(hint) from None
+        require(choices[key] != [], f"{word}: fits no choice")
+    return choices
 
 
-def _compose(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
-    words = [*overrides, *_search_path(config_dir)]
+def _compose(words: Sequence[str]) -> tuple[DictConfig, list[str]]:
+    """:func:`compose` for one list, inside a session. Raises :class:`UserError` that names the word at fault."""
     try:
-        return hydra.compose("config", overrides=words, return_hydra_config=True)
+        composed, words = hydra_adapter.compose(words), list(words)
+    except Exception:  # a user's own YAML, or an odd override, makes Hydra raise many kinds
+        words = _corrected(words)
+        try:
+            composed = hydra_adapter.compose(words)
+        except Exception as error:
+            raise UserError(_first_line(error)) from None
+    _check_settings(composed)
+    return composed, words
+
+
+def _corrected(words: Sequence[str]) -> list[str]:
+    """``words`` with a key added where only the chosen file lacks it.
+
+    Raises :class:`UserError` for the first word with which the chosen groups do not compose.
+    """
+    groups = [word for word in words if key_of(word) != "table" and hydra_adapter.choices(key_of(word))]
+    chosen = _chosen(groups)
+    of_names = {group: str((chosen.get(group) or {}).get("name")) for group in ("method", "source", "target")}
+    typed_keys = {f"{section}.{f.name}" for section, cls in schemas(of_names).items() for f in fields(cls)}
+    corrected = []
+    for word in words:
+        if word not in groups:
+            try:
+                hydra_adapter.compose([*groups, word])
+            except Exception as error:
+                unknown = str(error).startswith("Could not override")
+                if not (unknown and key_of(word) in typed_keys):
+                    raise UserError(_explain(word, error, chosen, of_names)) from None
+                word = f"++{word}"
+        corrected.append(word)
+    return corrected
+
+
+def _chosen(groups: Sequence[str]) -> DictConfig:
+    """What the choices of groups compose, without other words."""
+    try:
+        return hydra_adapter.compose(groups)
     except MissingConfigException as error:
         group, _, wrong = str(error.missing_cfg_file).rpartition("/")
         options = error.options or []
         allowed = ", ".join(options)
         raise UserError(f"{group}={wrong}: no such choice; allowed are {allowed}{nearest(wrong, options)}") from None
-    except Exception as error:  # a user's own YAML, or an odd override, makes Hydra raise many kinds
-        raise UserError(_explain(error, words)) from None
+    except Exception as error:
+        for word in groups:  # Hydra does not always name the culprit
+            try:
+                hydra_adapter.compose([word])
+            except Exception as alone:
+                raise UserError(f"{word}: {_first_line(alone)}") from None
+        raise UserError(_first_line(error)) from None
 
 
-def _search_path(config_dir: str | None) -> list[str]:
-    return [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
-
-
-def _explain(error: Exception, overrides: Sequence[str]) -> str:
-    """One line for what Hydra says, with the nearest key where a key is unknown."""
-    unknown = re.match(r"Could not override '([\w.@/]+)'", str(error)) or re.match(r"Key '(\w+)'", str(error))
-    if not unknown:
-        return f"{_blamed(overrides)}{_first_line(error)}"
-    key = unknown[1]
+def _explain(word: str, error: Exception, chosen: DictConfig, names: Mapping[str, str]) -> str:
+    """One line for what Hydra says of ``word``, with the keys of the chosen groups where it knows no such key."""
+    key = key_of(word)
     require(key != "table", "table: is a word of its own: transferlab table <name>")
+    if str(error).startswith("Could not append"):
+        return f"{word}: this key is there already; write {word.lstrip('+')}"
+    if not (str(error).startswith("Could not override") or re.match(r"Key '\w+'", str(error))):
+        return f"{word}: {_first_line(error.__cause__ or error)}"
     require(not key.startswith("hydra."), f"{key}: Hydra has no such key; --cfg hydra shows all")
-    known = list(_keys(hydra.compose("config")))
-    group = key.partition(".")[0]
-    missing = f"{key}: {group}='s file lacks it; let it begin with defaults: [<a shipped choice>], or write +{key}=…"
-    require(key not in known, missing)
-    parent = key.rpartition(".")[0]
-    siblings = [k for k in known if k.rpartition(".")[0] == parent] or [k for k in known if "." not in k]
-    return f"{key}: no such key; allowed are {', '.join(siblings)}{nearest(key, known)}"
+    section, _, _ = key.partition(".")
+    known = {name: [f.name for f in fields(cls)] for name, cls in schemas(names).items()}
+    every = [*(k for k in map(str, chosen) if k != "hydra"), *(f"{s}.{name}" for s in known for name in known[s])]
+    last = key.rpartition(".")[2]
+    same = (f"; did you mean {k}?" for k in every if k.endswith(f".{last}"))
+    alike = next(same, nearest(key, [k for k in every if ("." in k) == ("." in key)]))
+    if section not in known or "." not in key:
+        return f"{key}: no such key; allowed are {', '.join(k for k in every if '.' not in k)}{alike}"
+    whose = f"those of {section}={names[section]}: " if section in names else ""
+    allowed = ", ".join(f"{section}.{name}" for name in known[section]) or "none"
+    return f"{key}: no such key; allowed are {whose}{allowed}{alike}"
 
 
-def _blamed(overrides: Sequence[str]) -> str:
-    """The first of ``overrides`` with which alone nothing composes: Hydra does not always name it."""
-    search = [word for word in overrides if word.startswith("hydra.searchpath=")]
-    for word in overrides:
-        try:
-            hydra.compose("config", overrides=[*search, word])
-        except Exception:
-            return f"{word}: "
-    return ""
+def _check_settings(composed: DictConfig) -> None:
+    """Refuse those of Hydra's own settings that a run could not obey."""
+    settings, choices = composed.hydra, composed.hydra.runtime.choices
+    chdir = "hydra.job.chdir=true: paths are read from the folder that transferlab is started in; leave it out"
+    require(not settings.job.chdir, chdir)
+    logs = choices["hydra/job_logging"] == "none" and settings.job_logging.root is None
+    require(logs, "hydra/job_logging: a run keeps its own run.log; leave it out")
+    sweeper = f"hydra/sweeper={choices['hydra/sweeper']}: a sweep is of listed values, such as train.lr=0.01,0.03"
+    require(choices["hydra/sweeper"] == "basic", f"{sweeper}; leave it out")
+    require(settings.output_subdir in (None, ".hydra"), "hydra.output_subdir: allowed are .hydra and null")
+    require(settings.launcher.get("n_jobs") != 0, "hydra.launcher.n_jobs=0: allowed are a number of processes, or -1")
 
 
-def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
-    for key in map(str, config):
-        yield f"{prefix}{key}"
-        child = config._get_node(key)
-        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
-            yield from _keys(child, f"{prefix}{key}.")
-
-
-def _overrides(composed: DictConfig) -> tuple[str, ...]:
-    return tuple(composed.hydra.overrides.task)
-
-
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     text = re.sub(r"\s+See https://hydra.cc\S* for details", "", str(error).split("\n\n")[0])
     return " ".join(text.split()) or type(error).__name__
 
 
-def _folder(composed: DictConfig, multirun: bool) -> Path:
+def _folders(composed: DictConfig, config: Config, editions: Mapping[str, str], multirun: bool) -> tuple[Path, Path]:
+    """The folder above the run's, and the run's."""
     if not multirun:
-        return Path(setting(composed, "run.dir"))
-    return Path(setting(composed, "sweep.dir")) / setting(composed, "sweep.subdir")
+        folder = Path(setting(composed, "run.dir"))
+        return folder.parent, folder
+    sweep = Path(setting(composed, "sweep.dir"))
+    return sweep, sweep / (setting(composed, "sweep.subdir") or run_name(config, editions))
 
 
 def setting(composed: DictConfig, key: str) -> str:
     """One of Hydra's own settings. Raises :class:`UserError` where it refers to what is not there."""
     try:
         return str(OmegaConf.select(composed.hydra, key, throw_on_missing=True))
+    except InterpolationToMissingValueError as error:
+        what = re.search(r"value: (\S+)", str(error))
+        early = "is known only when the jobs run; name folders by the config, such as ${method.name}-${seed}"
+        raise UserError(f"hydra.{key}: {what[1] if what else 'this'} {early}") from None
     except OmegaConfBaseException as error:
         raise UserError(f"hydra.{key}: {_first_line(error)}") from None

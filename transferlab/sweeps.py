@@ -28,7 +28,7 @@ def summarise(jobs: Sequence[Job]) -> None:
     writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
-    path = jobs[0].folder.parent / "summary.csv"
+    path = jobs[0].sweep / "summary.csv"
     write_text(path, text.getvalue())
     print()
     print(layouts.text(grouped(jobs, records)))

@@ -142,7 +142,8 @@ def request(words: Sequence[str]) -> Request:
     only.add_argument("--dry-run", action="store_true", help="run nothing: say what would run, and for how long")
     parser.error = plan.refuse  # type: ignore[method-assign]
     args = parser.parse_intermixed_args(list(words))
-    name, *rest = args.words or ["?"]
+    require(bool(args.words), f"table: say which; allowed are {', '.join(table_files(args.config_dir))}")
+    name, *rest = args.words
     table = load(name, args.config_dir)
     asked = {"rows": list(table.rows), "columns": list(table.columns)}
     seeds, overrides = table.seeds, []
@@ -158,6 +159,7 @@ def request(words: Sequence[str]) -> Request:
         else:
             hint = "seeds=… chooses a table's seeds" if key == "seed" else "a table names its folders itself"
             require(key not in ("seed", "hydra.sweep.subdir"), f"{word}: {hint}")
+            plan.check_setting(word, multirun=True)
             overrides.append(word)
     rows, columns = asked.values()
     return Request(name, table, rows, columns, seeds, overrides, args.config_dir, args.render, args.dry_run)
@@ -174,12 +176,18 @@ def _seeds(value: str) -> list[int]:
     return list(range(int(value))) if value.isdecimal() else list(dict.fromkeys(map(int, parts)))
 
 
+def table_files(config_dir: str | None) -> dict[str, Path]:
+    """Every table's name and file; a table of ``config_dir`` stands in for a shipped one of its name."""
+    places = [Path(place) / "table" for place in (conf_dir(), config_dir) if place]
+    files = {path.stem: path for place in places for path in place.glob("*.yaml")}
+    return dict(sorted(files.items()))
+
+
 def load(name: str, config_dir: str | None) -> Table:
     """The table ``name`` of conf/table, or of ``config_dir``/table. Raises :class:`UserError` where it is not right."""
     require(config_dir is None or Path(config_dir).is_dir(), f"--config-dir {config_dir}: no such folder")
-    places = [Path(place) / "table" for place in (conf_dir(), config_dir) if place]
-    files = {path.stem: path for place in places for path in sorted(place.glob("*.yaml"))}
-    require(name in files, f"table={name}: no such table; allowed are {', '.join(sorted(files))}{nearest(name, files)}")
+    files = table_files(config_dir)
+    require(name in files, f"table={name}: no such table; allowed are {', '.join(files)}{nearest(name, files)}")
     try:
         values: Any = OmegaConf.to_container(OmegaConf.load(files[name]))
     except Exception as error:  # the parser raises many kinds
@@ -200,12 +208,12 @@ def cells(asked: Request, fetch: bool) -> list[Cell]:
     quiet = [] if fetch else ["data.download=false"]
     composed = plan.compose([[*words, *quiet] for words in lists], asked.config_dir)
     found = []
-    for (row, column), words, one in zip(pairs, lists, composed, strict=True):
+    for (row, column), (one, words) in zip(pairs, composed, strict=True):
         editions, missing, remedy = _editions(plan.typed(one), asked.render)
         of_pair = []
         for seed in asked.seeds:
             one.seed = seed
-            job = [*words, f"seed={seed}"]
+            job = [*(word for word in words if not plan.is_hydras(word)), f"seed={seed}"]
             of_pair.append(
                 Cell(row, column, plan.typed(one), job, Path(plan.setting(one, "sweep.dir")), editions, missing, remedy)
             )

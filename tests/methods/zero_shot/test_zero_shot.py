@@ -191,20 +191,17 @@ def test_folds_part_the_seen_classes_and_centre_on_their_own_inputs(tmp_path):
     ("digits", "classes in the target that the source lacks"),
 ])  # fmt: skip
 def test_data_that_does_not_describe_its_classes_is_one_clear_line(source, words, no_data):
-    with plan._hydra():
-        settings = plan.typed(plan._compose(
-            ["method=eszsl", f"source={source}", "target=mnist", "data.edition=sample"], None))  # fmt: skip
+    settings = plan.config_of(["method=eszsl", f"source={source}", "target=mnist", "data.edition=sample"])
     with pytest.raises(UserError, match=words):
         plan.editions(settings)
 
 
 def test_letters_tell_digits_far_above_chance(no_data, tmp_path):
     """Whole way: packaged samples, glyphs as signatures, a tenth by chance."""
-    with plan._hydra():
-        settings = plan.typed(plan._compose([
-            "method=semantic_output_codes", "source=emnist_letters", "target=mnist", "source.per_class=40",
-            "method.lam=[10]", "data.edition=sample", "figures=false", "store=null", "device.threads=1",
-        ], None))  # fmt: skip
+    settings = plan.config_of([
+        "method=semantic_output_codes", "source=emnist_letters", "target=mnist", "source.per_class=40",
+        "method.lam=[10]", "data.edition=sample", "figures=false", "store=null", "device.threads=1",
+    ])  # fmt: skip
     folder = RunFolder(tmp_path / "run")
     execute(settings, folder, parallel=True)
     assert folder.status["status"] == "finished", folder.status

@@ -1,0 +1,128 @@
+"""What ``--help`` prints and what the TAB key offers: read from the schema and its doc strings, without torch."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import os
+import shutil
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from transferlab import hydra_adapter, plan, tables
+from transferlab.config import Config, method_files, schemas
+
+Verbs = Mapping[str, Callable[[Sequence[str]], int]]
+GROUPS = ("method", "source", "target", "model", "train", "device", "experiment")
+EXAMPLES = {
+    "transferlab method=dann source=mnist target=mnistm": "one run",
+    "transferlab -m method=source_only,dann seed=0,1,2": "a sweep; hydra/launcher=joblib: in parallel",
+    "transferlab resume=<folder>": "continue a run that was stopped",
+    "transferlab table dann": "what is missing of a table, and the table",
+    "transferlab --help method=finetune": "the keys of these choices",
+}
+END = """--config-dir <folder> adds choices of your own; --cfg job shows the config, --hydra-help Hydra's own flags.
+TAB completes verbs, groups and keys after: eval "$(transferlab -sc install=bash)", for zsh too;
+for fish: transferlab -sc install=fish | source"""
+OPTIONS = {
+    "doctor": ["data.root=", "data.edition="],
+    "compare": [],
+    "photographs": ["root=", "data.root=", "out=", "devise="],
+}
+"""What may follow the verbs that take no words of a run."""
+OF_TABLE = ["rows=", "columns=", "seeds=", "--dry-run", "--render"]
+
+
+def page(verbs: Verbs, composed: DictConfig, words: Sequence[str]) -> str:
+    """All verbs, groups and keys, with what they mean, for the choices in ``composed``."""
+    config = plan.typed(composed)
+    lines = ["transferlab: the map of transfer learning, run from the command line.", ""]
+    lines += [f"  {words:50} {meaning}" for words, meaning in EXAMPLES.items()]
+    lines += ["", "Verbs (transferlab <verb> --help says more)"]
+    lines += [f"  {name:12} {summary(verb)}" for name, verb in verbs.items()]
+    lines += ["", "Groups: choose with group=choice"]
+    with hydra_adapter.session():
+        for group in GROUPS:
+            lines += _wrapped(f"  {group:12} ", ", ".join(hydra_adapter.choices(group)))
+    lines += ["", "Keys: change with key=value"]
+    choices = composed.hydra.runtime.choices
+    for section, cls in schemas(config.names).items():
+        if dataclasses.fields(cls):
+            lines.append(f"{section}={choices[section]}" if section in choices else section)
+            lines += _keys(cls, getattr(config, section), f"{section}.", _files(section, config.names, cls))
+    lines.append("the run")
+    lines += _keys(Config, config, "", [(Path(plan.__file__).with_name("config.py"), Config)])
+    return "\n".join([*lines, "", END])
+
+
+def summary(verb: Callable[..., int]) -> str:
+    """The first line of a verb's doc string."""
+    return (verb.__doc__ or "").partition("\n")[0]
+
+
+def usage(verb: Callable[..., int]) -> str:
+    """A verb's doc string."""
+    return inspect.getdoc(verb) or ""
+
+
+def _files(section: str, names: Mapping[str, str], cls: type) -> list[tuple[Path, type]]:
+    """The files in which ``cls`` and what it inherits from are written."""
+    if section == "method":
+        return [(method_files()[names["method"]], cls)]
+    return [(Path(inspect.getfile(base)), base) for base in reversed(cls.__mro__) if dataclasses.is_dataclass(base)]
+
+
+def _keys(cls: type, values: Any, prefix: str, files: Sequence[tuple[Path, type]]) -> list[str]:
+    meanings = {key: text for path, part in files for key, text in documented(path, part.__name__).items()}
+    lines = []
+    for f in dataclasses.fields(cls):
+        if f.name in meanings:
+            value = getattr(values, f.name)
+            shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+            lines += _wrapped(f"  {prefix}{f.name}={shown.replace(' ', '')} ".ljust(32), meanings[f.name])
+    return lines
+
+
+def _wrapped(start: str, text: str) -> list[str]:
+    width = max(shutil.get_terminal_size((120, 24)).columns, 80)
+    return textwrap.wrap(f"{start}{text}", width, subsequent_indent=" " * min(len(start), 32), break_on_hyphens=False)
+
+
+def documented(path: Path, name: str) -> dict[str, str]:
+    """What stands under each field of class ``name`` in the file ``path``; fields in a row may share it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    (body,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    meanings: dict[str, str] = {}
+    waiting: list[str] = []
+    for node in body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            waiting.append(node.target.id)
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            meanings |= dict.fromkeys(waiting, " ".join(node.value.value.split()))
+            waiting = []
+    return meanings
+
+
+def complete(args: argparse.Namespace, verbs: Sequence[str]) -> None:
+    """Answer the shell: verbs and their own words here, groups and keys by Hydra."""
+    if any(word.startswith("query=") for word in args.overrides):
+        line = os.environ.get("COMP_LINE", "")
+        program, *words = line.split() or [""]
+        last = "" if line.endswith(" ") or not words else words.pop()
+        verb = words[0] if words and words[0] in verbs else None
+        which = verb == "table" and len(words) == 1
+        offered = list(verbs) if not words else list(tables.table_files(args.config_dir)) if which else []
+        offered += OPTIONS.get(verb or "", OF_TABLE if verb == "table" and not which else [])
+        print(*(word for word in offered if word.startswith(last)), sep="\n")
+        if verb in OPTIONS or which:
+            return
+        own = {"table": 2, None: 0}.get(verb, 1)
+        os.environ["COMP_LINE"] = " ".join([program, *words[own:], last])
+    with hydra_adapter.session(args.config_dir):
+        hydra_adapter.show(args, args.overrides)
