@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from transferlab import __version__, hydra_adapter, layouts, manual, plan, rendering, tables
 from transferlab.config import Config, DataConfig, build, nearest, require
 from transferlab.errors import UserError
-from transferlab.runs import DONE, FINISHED, RunFolder, stored_config
+from transferlab.runs import COLLAPSED, DONE, RunFolder, stored_config
 
 log = logging.getLogger("transferlab")
 log_file = logging.getLogger("transferlab.file")
@@ -197,7 +197,9 @@ def execute(config: Config, folder: RunFolder, parallel: bool) -> None:
             folder.set_status("failed", reason)
             log.error("failed: %s; see %s", reason, folder.path / "run.log")
             return
-        folder.set_status(FINISHED)
+        folder.set_status(results["status"], results.get("reason", ""))
+        if results["status"] == COLLAPSED:
+            log.warning("collapsed: %s; its figures are no result of the method", results["reason"])
         if not parallel:
             _report(folder, results)
     except UserError as refused:  # the folder is another's: nothing in it may change
@@ -254,8 +256,9 @@ def _check_devices(configs: Iterable[Config]) -> None:
 
 
 def _report(folder: RunFolder, results: dict[str, Any]) -> None:
-    shown = ("source_accuracy", "target_accuracy", "critic_accuracy", "proxy_a_distance", "oracle_target_accuracy",
-             "steps", "seconds", "images_per_second", "edition")  # fmt: skip
+    warned = ("status", "reason") if results["status"] == COLLAPSED else ()
+    shown = (*warned, "source_accuracy", "target_accuracy", "critic_accuracy", "proxy_a_distance",
+             "oracle_target_accuracy", "steps", "seconds", "images_per_second", "edition")  # fmt: skip
     print(f"\n{results['method']}: {results['source']} -> {results['target']}, seed {results['seed']}")
     for key in shown:
         if key in results:

@@ -23,7 +23,7 @@ from transferlab.files import write_json
 from transferlab.models import predictor as predictors
 from transferlab.models.predictor import Classifier
 from transferlab.problem import Problem, split_rows, view
-from transferlab.runs import RunFolder, environment
+from transferlab.runs import COLLAPSED, FINISHED, RunFolder, environment
 from transferlab.training.engine import Run, autocast
 from transferlab.training.store import Store
 
@@ -65,10 +65,12 @@ def run(config: Config, folder: RunFolder, threads: int, found: Mapping[str, Fou
     predictor = method.fit(options, problem, engine).to(device).eval()
 
     record, confusion = evaluator.final(predictor)
+    collapsed = evaluator.collapse(predictor, engine.rows, engine.steps)
     edition = edition_name({role: of_role.edition for role, of_role in found.items()})
     results = {
         "method": config.names["method"], "source": config.names["source"], "target": config.names["target"],
-        "seed": config.seed, "edition": edition, "status": "finished", "steps": engine.steps,
+        "seed": config.seed, "edition": edition, "status": COLLAPSED if collapsed else FINISHED,
+        **({"reason": collapsed} if collapsed else {}), "steps": engine.steps,
         "seconds": round(engine.watch.seconds, 2),
         "images_per_second": round(engine.images / max(engine.watch.seconds, 1e-9), 1),
         **record, **selections(engine.rows), **forgetting(engine.rows, record),
@@ -139,7 +141,7 @@ def prepare(
     truth = Truth(
         source_classes=train["source"].classes,
         target_classes=train["target"].classes,
-        source_train=part("source", False, UNLABELLED, SAMPLE),
+        source_train=part("source", False, LABELLED if sees.source == LABELLED else UNLABELLED, SAMPLE),
         source_validation=part("source", True, known["source"]),
         target_train=part("target", False, LABELLED if sees.target == LABELLED else UNLABELLED, SAMPLE),
         target_validation=part("target", True, UNLABELLED),

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from transferlab.errors import Diverged
 from transferlab.evaluation import metrics
+from transferlab.evaluation.collapse import collapse, label_losses
 from transferlab.evaluation.distances import proxy_a_distance
 from transferlab.evaluation.validators import VALIDATORS, Evidence
 from transferlab.models.clusters import Clusters
@@ -31,13 +32,13 @@ SAMPLE = 1000
 class Truth:
     """Everything that is kept from the method.
 
-    target_train are the inputs that the method learns from, with their labels where it sees them. Without labels
-    the source has no classes, and source_test no labels.
+    source_train and target_train are inputs that the method learns from, with their labels where it sees them. Without
+    labels the source has no classes, and source_test no labels.
     """
 
     source_classes: tuple[str, ...]
     target_classes: tuple[str, ...]
-    source_train: Unlabelled
+    source_train: View
     source_validation: View
     target_train: View
     target_validation: Unlabelled
@@ -94,6 +95,15 @@ class Evaluator:
         if isinstance(predictor, ZeroShot):
             record |= self._generalised(predictor)
         return record, metrics.confusion(target.scores, labels, len(truth.target_classes))
+
+    def collapse(self, predictor: Predictor, rows: Sequence[Mapping[str, Any]], steps: int) -> str:
+        """Why the run counts as collapsed, nothing where it does not; rows: of metrics.csv, steps: of the optimiser."""
+        for domain in ("target", "source"):
+            seen: View = getattr(self.truth, f"{domain}_train")
+            if domain in predictor.domains and isinstance(seen, Labelled) and not isinstance(predictor, Clusters):
+                answers = self.outputs(predictor, seen.inputs[:SAMPLE], domain).scores.argmax(1)
+                return collapse(answers, _numpy(seen.labels[:SAMPLE]), label_losses(rows), steps)
+        return ""
 
     @torch.no_grad()
     def outputs(self, predictor: Predictor, inputs: Tensor, domain: str) -> Outputs:
