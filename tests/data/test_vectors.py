@@ -208,7 +208,9 @@ def test_files_that_are_no_features(tmp_path):
     (tmp_path / "array.npy").rename(tmp_path / "array.npz")
     for name in ("rubbish.npz", "rubbish.mat", "rubbish.csv.gz"):
         (tmp_path / name).write_bytes(b"rubbish")
-    for name in ("code.npz", "array.npz", "rubbish.npz", "rubbish.mat", "rubbish.csv.gz"):
+    with pytest.raises(UserError, match="code.npz: features holds Python objects"):
+        find("features", path=str(tmp_path / "code.npz"))
+    for name in ("array.npz", "rubbish.npz", "rubbish.mat", "rubbish.csv.gz"):
         with pytest.raises(UserError, match=f"{name}: damaged or not") as error:
             find("features", path=str(tmp_path / name))
         one_line(error)
@@ -254,6 +256,7 @@ def test_wrong_tables_are_named(tmp_path):
         (["a,b", "1,x"], "has no column label; its header is a, b"),
         (["a,label", "x,y"], "has no numeric column besides label"),
         (["a,label"], "has no rows"),
+        (["a,label", "1,x", "0.5"], "row 1 (from 0) has 1 cells"),
         ([], "has no column label"),
     ):
         with pytest.raises(UserError) as error:
@@ -264,6 +267,183 @@ def test_wrong_tables_are_named(tmp_path):
 def test_a_table_with_numbers_for_labels(tmp_path):
     path = table(tmp_path / "t.csv", "a,label", "1,0", "2,1", "3,0", "4,1")
     assert find("features", path=str(path), labels="label").classes == ("0", "1")
+
+
+# Tables as programs write them
+
+
+ROWS = [[f"{v:.2f}" for v in row] + [word] for row, word in zip(np.sin(VECTORS * 7), ["cat", "dog"] * 5, strict=True)]
+
+
+def lines(*extra, delimiter=",", header="f0,f1,labels", rows=ROWS):
+    return "\n".join([header.replace(",", delimiter), *(delimiter.join(row) for row in rows), *extra])
+
+
+@pytest.mark.parametrize(("name", "content"), [
+    ("bom.csv", lines(header="f0,f1,labels").encode("utf-8-sig")),
+    ("bom_first.csv", lines(header="labels,f0,f1", rows=[[r[2], *r[:2]] for r in ROWS]).encode("utf-8-sig")),
+    ("utf16.csv", lines().encode("utf-16")), ("utf16be.csv", b"\xfe\xff" + lines().encode("utf-16-be")),
+    ("crlf.csv", lines().replace("\n", "\r\n\r\n").encode()), ("semicolon.csv", lines(delimiter=";").encode()),
+    ("tab.tsv", lines(delimiter="\t").encode()), ("UPPER.CSV", lines().encode()),
+    ("spaces.csv", lines(delimiter=", ").encode()), ("packed.tsv.gz", gzip.compress(lines(delimiter="\t").encode())),
+    ("quoted.csv", lines(header='"f0","f1","labels"').encode()),
+])  # fmt: skip
+def test_tables_in_the_forms_that_programs_write(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    found = find("features", path=str(tmp_path / name))
+    assert found.classes == ("cat", "dog") and found.shape == (2,) and found.remark == ""
+    assert both(found)[0][0] == pytest.approx(min(tuple(map(float, row[:2])) for row in ROWS))
+
+
+def test_another_encoding_is_read_and_said(tmp_path):
+    (tmp_path / "x.csv").write_bytes(lines().replace("cat", "caf\u00e9").encode("latin-1"))
+    found = find("features", path=str(tmp_path / "x.csv"))
+    assert found.classes == ("caf\u00e9", "dog") and "read as latin-1" in found.remark
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    (lines(",0.5,cat"), "row 10 (from 0), column f0 is '', not a finite number"),
+    (lines(rows=[["", *ROWS[0][1:]], *ROWS[1:]]), "row 0 (from 0), column f0 is '', not a finite number"),
+    (lines(rows=[["NA", *ROWS[0][1:]], ["", *ROWS[1][1:]], *ROWS[2:]]), "row 0 (from 0), column f0 is 'NA', not a "
+     "finite number, and 1 more"),
+    (lines("1,2,", "3,4, "), "labels: rows 10, 11 (from 0) have no label; 2 of 12 rows"),
+    (lines("1,2,nan"), "labels: row 10 (from 0) has no label"),
+    (lines(delimiter=";").replace(".", ","), "has decimal commas, such as"),
+    (lines(header="1.5,2.5,cat"), "has no column labels; its header is 1.5, 2.5, cat; it seems to have none"),
+    (lines(header="f0,f1,label"), "did you mean label"), (lines() + "\0\0", "it has zero bytes"),
+    (lines(header="labels,f1,labels"), "2 columns are called labels"),
+    (lines(header=",".join(f"c{i}" for i in range(500))), "c0, c1, c2, … (500 columns)"),
+])  # fmt: skip
+def test_tables_with_gaps_are_refused_with_the_place(tmp_path, content, words):
+    (tmp_path / "x.csv").write_text(content)
+    with pytest.raises(UserError) as error:
+        find("features", path=str(tmp_path / "x.csv"))
+    one_line(error, "x.csv: ", words)
+
+
+@pytest.mark.parametrize(("name", "numbers", "kept"), [
+    ("", range(40), False), ("Unnamed: 0", range(40), False), ("index", range(1, 41), False), ("ID", range(40), False),
+    ("index", range(5, 125, 3), False), ("count", range(40), False), ("year", range(1980, 2020), True),
+    ("id", [3, 1] * 20, True),
+])  # fmt: skip
+def test_a_row_number_is_no_feature(tmp_path, name, numbers, kept):
+    rows = [[str(i), f"{np.sin(i):.3f}", "cat" if row < 20 else "dog"] for row, i in enumerate(numbers)]
+    (tmp_path / "x.csv").write_text(lines(header=f"{name},f,labels", rows=rows))
+    found = find("features", path=str(tmp_path / "x.csv"))
+    assert found.shape == (1 + kept,)
+    assert found.remark == ("" if kept else f"column {name or 0} of row numbers passed over")
+
+
+def test_a_column_is_judged_by_all_its_rows(tmp_path):
+    rows = [["7" if i == 0 else f"file{i}", *row] for i, row in enumerate(ROWS)]
+    (tmp_path / "x.csv").write_text(lines(header="name,f0,f1,labels", rows=rows))
+    found = find("features", path=str(tmp_path / "x.csv"))
+    assert found.shape == (2,) and found.remark == "column name of words passed over"
+    (tmp_path / "y.csv").write_text(lines(rows=[[*row[:2], f"0{i % 2}"] for i, row in enumerate(ROWS)]))
+    assert find("features", path=str(tmp_path / "y.csv")).classes == ("00", "01")
+
+
+# Labels and sparse matrices
+
+
+@pytest.mark.parametrize(("labels", "classes"), [
+    ([1, 2], ("1", "2")), ([-1, 1], ("-1", "1")), ([0.0, 1.0], ("0", "1")), ([False, True], ("0", "1")),
+    ([b"cat", b"dog"], ("cat", "dog")),
+])  # fmt: skip
+@pytest.mark.parametrize("suffix", [".npz", ".mat"])
+def test_labels_that_count_from_one_or_are_signs(tmp_path, labels, classes, suffix):
+    values = np.array(labels * 5)
+    assert saved(tmp_path / f"x{suffix}", features=VECTORS, labels=values).classes == classes
+
+
+@pytest.mark.parametrize(("labels", "words"), [
+    ([1440764, 2084071], "2 different numbers, 1440764 to 2084071; count classes from 0 or 1"),
+    ([0, 4_000_000_000], "0 to 4000000000"), (np.array([0, 2**63 + 5], np.uint64), "0 to 9223372036854775813"),
+    ([0, 2], "class 1 has no row in labels; count"), ([0.5, 1], "such as 0.5"), ([0, np.nan], "have no label"),
+    ([0, np.inf], "have no label"), (["cat", ""], "have no label"),
+    (np.array(["cat", "dog"], object), "labels holds Python objects, as a column of pandas does; save words with "
+     ".astype(str)"),
+])  # fmt: skip
+def test_other_labels_are_one_short_line_whatever_their_size(tmp_path, labels, words):
+    with pytest.raises(UserError) as error:
+        saved(tmp_path / "x.npz", features=VECTORS, labels=np.array([*labels] * 5, np.asarray(labels).dtype))
+    one_line(error, words)
+    assert len(str(error.value)) < 400
+
+
+def test_labels_in_another_shape_say_what_is_wrong(tmp_path):
+    with pytest.raises(UserError, match=r"seems to be transposed"):
+        saved(tmp_path / "x.mat", features=VECTORS.T, labels=np.arange(10) % 2)
+    with pytest.raises(UserError, match=r"save labels\.argmax\(1\)"):
+        saved(tmp_path / "x.npz", features=VECTORS, labels=np.eye(2)[np.arange(10) % 2])
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo"])
+def test_sparse_matrices_are_read(tmp_path, kind):
+    import scipy.io
+    import scipy.sparse
+
+    matrix, labels = scipy.sparse.coo_matrix(VECTORS * (VECTORS % 3 == 0)).asformat(kind), np.arange(10) % 2 + 1
+    scipy.io.savemat(tmp_path / "x.mat", {"features": matrix, "labels": scipy.sparse.csc_matrix(labels[:, None] * 1.0)})
+    scipy.sparse.save_npz(tmp_path / "x.npz", matrix)
+    with pytest.raises(UserError, match="has no array 'labels'"):
+        find("features", path=str(tmp_path / "x.npz"))
+    with np.load(tmp_path / "x.npz") as parts:
+        np.savez(tmp_path / "y.npz", labels=labels, **parts)
+    for name in ("x.mat", "y.npz"):
+        found = find("features", path=str(tmp_path / name))
+        assert found.classes == ("1", "2")
+        assert [row for row, _ in both(found)] == sorted(map(tuple, matrix.toarray().tolist()))
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"indices": np.array([0, 99])}, "not a sparse matrix"), ({"shape": np.array([10**6, 10**6])}, "not a sparse"),
+    ({"shape": np.array([2, 2**30])}, "too large"), ({"format": np.array("bsr")}, "not a sparse"),
+])  # fmt: skip
+def test_damaged_sparse_matrices_are_named(tmp_path, change, words):
+    parts = {"data": np.ones(2), "indices": np.array([0, 1]), "indptr": np.array([0, 1, 2]), "shape": np.array([2, 2]),
+             "format": np.array("csr"), "labels": np.array([0, 1])}  # fmt: skip
+    np.savez(tmp_path / "x.npz", **(parts | change))
+    with pytest.raises(UserError) as error:
+        find("features", path=str(tmp_path / "x.npz"))
+    one_line(error, "x.npz: ", words)
+
+
+# Official rows and scaling
+
+
+def test_official_training_and_test_rows(tmp_path):
+    part = np.array(["train"] * 6 + ["Test"] * 4)
+    np.savez(tmp_path / "x.npz", features=VECTORS, labels=np.arange(10) % 2, part=part)
+    found = find("features", path=str(tmp_path / "x.npz"), split="part")
+    assert found.load("train").inputs.tolist() == VECTORS[:6].tolist() and len(found.load("test")) == 4
+    rows = [[*row[:2], word, row[2]] for row, word in zip(ROWS, part, strict=True)]
+    (tmp_path / "x.csv").write_text(lines(header="f0,f1,part,labels", rows=rows))
+    assert len(find("features", path=str(tmp_path / "x.csv"), split="part").load("train")) == 6
+    for wrong, words in ((part[::-1], "is 'dev'"), (np.array(["train"] * 10), "says test of no row"),
+                         (np.array(["train", "test"] * 5), "class 1 has no row of part train")):  # fmt: skip
+        wrong = np.where(np.arange(10) == 3, "dev", wrong) if "dev" in words else wrong
+        np.savez(tmp_path / "y.npz", features=VECTORS, labels=np.arange(10) % 2, part=wrong)
+        with pytest.raises(UserError) as error:
+            find("features", path=str(tmp_path / "y.npz"), split="part")
+        one_line(error, words)
+
+
+def test_rows_are_scaled_as_scikit_learn_does(tmp_path):
+    from sklearn.feature_extraction.text import TfidfTransformer
+    from sklearn.preprocessing import normalize
+
+    counts = np.random.default_rng(0).poisson(0.7, (30, 6)).astype(np.float32)
+    counts[3] = 0
+    np.savez(tmp_path / "x.npz", features=counts, labels=np.arange(30) % 2)
+    raw = find("features", path=str(tmp_path / "x.npz"))
+    train, test = (raw.load(split).inputs for split in ("train", "test"))
+    expected = {"unit": normalize(test), "sum": normalize(test, "l1"),
+                "tfidf": TfidfTransformer().fit(train).transform(test).toarray()}  # fmt: skip
+    for scaling, theirs in expected.items():
+        ours = find("features", path=str(tmp_path / "x.npz"), scaling=scaling).load("test").inputs
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 # Texts

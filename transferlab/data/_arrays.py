@@ -9,31 +9,86 @@ from typing import Any
 
 import numpy as np
 
+from transferlab.config import require
 from transferlab.errors import UserError
+
+LARGEST = 2**28
+"""Numbers in a sparse matrix that is held without its sparsity: a gigabyte."""
+SHOWN = 5
 
 
 def read(path: Path, keys: Sequence[str], optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """The arrays called ``keys``, and those of ``optional`` that are there, from an .npz or .mat file.
 
-    Runs no code that a file may hold. Raises :class:`UserError` naming a damaged file or a missing array.
+    A sparse matrix comes as the usual one, in float32. The one that scipy.sparse.save_npz writes has no name: it is the
+    first of ``keys`` where there is no other of that name. Runs no code that a file may hold.
+    Raises :class:`UserError` naming a damaged file or a missing array.
     """
+    matlab = path.suffix.lower() == ".mat"
     try:
-        arrays, there = (_mat if path.suffix == ".mat" else _npz)(path, {*keys, *optional})
+        arrays, there = (_mat if matlab else _npz)(path, {*keys, *optional})
+        arrays = {key: _dense(path, key, array) for key, array in arrays.items()}
+    except UserError:
+        raise
     except Exception as error:  # NumPy, zipfile and SciPy raise many kinds for a damaged file
-        reason = " ".join(str(error).split())
-        if path.suffix == ".mat" and isinstance(error, NotImplementedError):
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if matlab and isinstance(error, NotImplementedError):
             reason = "MATLAB's 7.3 format is not read; save it with -v7"
         raise UserError(f"{path}: damaged or not {path.suffix or 'an array file'} ({reason})") from None
+    if not matlab and keys[0] not in arrays and {"data", "shape"} <= set(there):
+        arrays[keys[0]] = _saved_by_scipy(path, keys[0])
     for key in keys:
         if key not in arrays:
-            raise UserError(f"{path}: has no array {key!r}; it holds {', '.join(there) or 'none'}")
+            names = [*there[:SHOWN], f"… ({len(there)} arrays)"] if len(there) > 2 * SHOWN else there
+            raise UserError(f"{path}: has no array {key!r}; it holds {', '.join(names) or 'none'}")
     return arrays
+
+
+def _dense(path: Path, key: str, array: Any) -> np.ndarray:
+    """A sparse matrix as an array; what has more than one column in float32."""
+    if isinstance(array, np.ndarray):
+        return array
+    count = array.shape[0] * array.shape[1]
+    require(count <= LARGEST, f"{path}: {key} {array.shape} is too large to hold without its sparsity; take fewer rows")
+    array.check_format(full_check=True)
+    return (array.astype(np.float32) if min(array.shape) > 1 else array).toarray()
+
+
+def _saved_by_scipy(path: Path, key: str) -> np.ndarray:
+    """The matrix of scipy.sparse.save_npz, whose parts may have other arrays beside them."""
+    import scipy.sparse
+
+    parts = read(path, ["data", "shape"], ["indices", "indptr", "row", "col", "format"])
+    try:
+        kind = str(np.asarray(parts["format"]).astype(str)) if "format" in parts else "csr"
+        compressed = {"csr": scipy.sparse.csr_matrix, "csc": scipy.sparse.csc_matrix}
+        shape = tuple(int(n) for n in parts["shape"])
+        if kind == "coo":
+            matrix = scipy.sparse.coo_matrix((parts["data"], (parts["row"], parts["col"])), shape).tocsr()
+        else:
+            matrix = compressed[kind]((parts["data"], parts["indices"], parts["indptr"]), shape)
+        return _dense(path, key, matrix)
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not a sparse matrix in SciPy's form csr, csc or coo ({reason})") from None
 
 
 def _npz(path: Path, keys: set[str]) -> tuple[dict[str, np.ndarray], list[str]]:
     # Opened here, since np.load leaves a damaged file open.
     with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
-        return {key: file[key] for key in file.files if key in keys}, file.files
+        return {key: _plain(path, key, file) for key in file.files if key in keys}, file.files
+
+
+def _plain(path: Path, key: str, file: Any) -> np.ndarray:
+    try:
+        return file[key]
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+        raise UserError(
+            f"{path}: {key} holds Python objects, as a column of pandas does; save words with .astype(str), numbers "
+            "with .astype(float)"
+        ) from None
 
 
 def _mat(path: Path, keys: set[str]) -> tuple[dict[str, np.ndarray], list[str]]:

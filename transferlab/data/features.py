@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import math
 import re
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from transferlab.config import require
-from transferlab.data import _arrays
+from transferlab.data import _arrays, _delimited
 from transferlab.data._files import Found, Settings, provenance
 from transferlab.data._selection import Selection
 from transferlab.data._split import held_out
+from transferlab.data._tree import some
 from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
+
+TABLES = (".csv", ".tsv", ".txt")
 
 
 @dataclass
 class Config(Selection):
     """Vectors [N, D] and labels [N] from a file; every number must be finite.
 
-    Labels are words, or whole numbers from 0 (in .mat from 1, as MATLAB counts). The array "classes" of the file, if
-    there is one, holds the classes' names in order. In a .csv, plain or gzipped, with a header the numeric columns
-    but labels and group are the vectors.
+    Labels are words; or whole numbers from 0 or 1 without gaps, or -1 and 1, by which the classes are called. The
+    array "classes" of the file, if there is one, holds the classes' names in order, of which labels are the places,
+    from 0 (in .mat from 1, as MATLAB counts). In a table of text, with a header, the numeric columns but labels,
+    group and split are the vectors. Sparse matrices are read from .mat, and from .npz as SciPy saves them.
     """
 
     path: str = ""
-    """The file: .npz, .mat, .csv or .csv.gz."""
+    """The file: .npz, .mat, or a table .csv, .tsv or .txt, which may be packed as .gz."""
     inputs: str = "features"
-    """The array with the vectors; not for .csv."""
+    """The array with the vectors; not for tables of text."""
     labels: str = "labels"
     """The array or column with the labels."""
     group: str | None = None
@@ -43,13 +44,19 @@ class Config(Selection):
     group_pattern: str | None = None
     """Regular expression: what it finds first in a value of group is the group; null: all of the value."""
     signatures: str | None = None
-    """The array [C, M] that describes each class, for zero-shot learning; not for .csv."""
+    """The array [C, M] that describes each class, for zero-shot learning; not for tables of text."""
+    split: str | None = None
+    """The array or column that says train or test of each row; null: a share is kept for testing."""
+    scaling: Literal["none", "unit", "sum", "tfidf"] = "none"
+    """Each row to length 1; to sum 1; or counts of words by TF-IDF of the training rows, then to length 1."""
     test_fraction: float = 0.2
-    """Share of each class's rows, or groups, that is kept for testing."""
+    """Share of each class's rows, or groups, that is kept for testing where split does not say."""
 
     def __post_init__(self) -> None:
         fraction = self.test_fraction
         require(0 < fraction < 1, f"features.test_fraction={fraction}: must lie between 0 and 1")
+        both = self.split is not None and self.group is not None
+        require(not both, "features.split: says which rows test; leave out features.group, or do without split")
         if self.group_pattern is not None:
             require(self.group is not None, "features.group_pattern: needs features.group")
             try:
@@ -68,6 +75,7 @@ class Table:
     test: np.ndarray
     signatures: np.ndarray | None
     groups: np.ndarray | None
+    remark: str
 
 
 def find(options: Config, settings: Settings) -> Found:
@@ -75,43 +83,77 @@ def find(options: Config, settings: Settings) -> Found:
     require(options.path != "", "features: say which file, with source.path=… or target.path=…")
     path = Path(options.path).expanduser()
     require(path.is_file(), f"{path}: no such file")
-    keys = options.inputs, options.labels, options.group, options.group_pattern, options.signatures
+    keys = options.inputs, options.labels, options.group, options.group_pattern, options.signatures, options.split
     table = _read(path, path.stat().st_mtime_ns, *keys, options.test_fraction)
 
     def load(split: str) -> Dataset:
         rows = np.flatnonzero(table.test == (split == "test"))
         record = provenance("features", "full", split, len(rows), [path])
         groups = None if table.groups is None else table.groups[rows]
-        return Dataset(table.inputs[rows], table.labels[rows], table.classes, record, table.signatures, groups)
+        inputs = scaled(table.inputs[rows], options.scaling, table.inputs[~table.test])
+        return Dataset(inputs, table.labels[rows], table.classes, record, table.signatures, groups)
 
     length = 0 if table.signatures is None else table.signatures.shape[1]
-    return Found("features", "full", table.classes, table.inputs.shape[1:], load, described=length)
+    return Found("features", "full", table.classes, table.inputs.shape[1:], load, described=length, remark=table.remark)
 
 
 @lru_cache(maxsize=2)  # source and target; a sweep finds them for each job
 def _read(
     path: Path, changed: int, inputs: str, labels: str, group: str | None, pattern: str | None,
-    signatures: str | None, fraction: float,
+    signatures: str | None, split: str | None, fraction: float,
 ) -> Table:  # fmt: skip
-    wanted = [inputs, labels, *(key for key in (group, signatures) if key is not None)]
-    suffix = Path(path.name.removesuffix(".gz")).suffix
-    require(suffix in (".npz", ".mat", ".csv"), f"{path}: allowed are .npz, .mat, .csv and .csv.gz")
-    if suffix == ".csv":
-        require(signatures is None, f"{path}: features.signatures is not for .csv")
-        arrays: Mapping[str, np.ndarray] = _csv(path, inputs, labels, group)
+    others = [key for key in (labels, group, split) if key is not None]
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
+    packed = path.name.lower().endswith(".gz")
+    allowed = suffix in TABLES or (suffix in (".npz", ".mat") and not packed)
+    require(allowed, f"{path}: allowed are .npz, .mat, .csv, .tsv and .txt, and of these three also .csv.gz and so on")
+    remark = ""
+    if suffix in TABLES:
+        require(signatures is None, f"{path}: features.signatures is not for {suffix}")
+        columns = _delimited.read(path, list(dict.fromkeys(others)))
+        arrays: Mapping[str, np.ndarray] = {**columns.words, inputs: columns.numbers}
+        remark = columns.remark
     else:
-        arrays = _arrays.read(path, wanted, ["classes"])
+        arrays = _arrays.read(path, [inputs, *others, *([] if signatures is None else [signatures])], ["classes"])
     vectors = _finite(path, inputs, arrays[inputs])
     described = None if signatures is None else _finite(path, signatures, arrays[signatures])
-    for key in (labels, *([] if group is None else [group])):
-        count = arrays[key].size
-        require(count == len(vectors), f"{path}: {inputs} has {len(vectors)} rows, {key} has {count} values")
+    for key in others:
+        _check_count(path, key, arrays[key].shape, inputs, vectors.shape)
     names = None if "classes" not in arrays else [_word(value) for value in arrays["classes"].ravel()]
-    first = int(suffix == ".mat")
-    numbers, classes = _classes(path, labels, arrays[labels].ravel(), names, described, first)
+    values = arrays[labels].ravel()
+    if suffix in TABLES and all(
+        _delimited.number(word) is not None and not re.match("0[0-9]", word) for word in values
+    ):
+        values = values.astype(np.float64)
+    numbers, classes = _classes(path, labels, values, names, described, int(suffix == ".mat"))
     groups = None if group is None else _groups(path, arrays[group].ravel(), pattern)
-    test = _test_rows(path, numbers, classes, np.arange(len(vectors)) if groups is None else groups, fraction)
-    return Table(vectors, numbers, classes, test, described, groups)
+    if split is None:
+        test = _test_rows(path, numbers, classes, np.arange(len(vectors)) if groups is None else groups, fraction)
+    else:
+        test = _official(path, split, arrays[split].ravel(), numbers, classes)
+    return Table(vectors, numbers, classes, test, described, groups, remark)
+
+
+def _check_count(path: Path, key: str, shape: tuple[int, ...], inputs: str, vectors: tuple[int, ...]) -> None:
+    """Refuse labels that are not one for each row."""
+    count = int(np.prod(shape))
+    hint = ""
+    if vectors[1] == count:
+        hint = f"; {inputs} {vectors} seems to be transposed: (N, D) is needed"
+    elif len(shape) == 2 and shape[0] == vectors[0]:
+        hint = f"; if {shape} are columns of 0 and 1, save {key}.argmax(1)"
+    require(count == vectors[0], f"{path}: {inputs} has {vectors[0]} rows, {key} has {count} values{hint}")
+
+
+def scaled(rows: np.ndarray, scaling: str, training: np.ndarray) -> np.ndarray:
+    """float32 [N, D] by ``scaling``; rows of zeros stay so. ``training`` are the rows that tf-idf counts words in."""
+    if scaling == "none":
+        return rows
+    if scaling == "tfidf":  # smoothed as in scikit-learn
+        idf = np.log((1 + len(training)) / (1 + (training > 0).sum(0))) + 1
+        rows = rows * idf.astype(np.float32)
+    size = np.abs(rows).sum(1) if scaling == "sum" else np.sqrt(np.square(rows, dtype=np.float64).sum(1))
+    return (rows / np.where(size > 0, size, 1)[:, None]).astype(np.float32)
 
 
 def _finite(path: Path, key: str, array: np.ndarray) -> np.ndarray:
@@ -131,7 +173,9 @@ def _finite(path: Path, key: str, array: np.ndarray) -> np.ndarray:
 
 def _word(value: object) -> str:
     """A name; MATLAB packs each into an array and fills it up with spaces."""
-    return str(np.ravel(np.asarray(value))[0]).strip() if np.size(np.asarray(value)) else ""
+    parts = np.ravel(np.asarray(value))
+    name = parts[0] if len(parts) else ""
+    return (name.decode(errors="replace") if isinstance(name, bytes) else str(name)).strip()
 
 
 def _classes(
@@ -140,29 +184,72 @@ def _classes(
     """int64 [N], indices into the names of the classes."""
     if values.dtype.kind in "OUS":
         words = [_word(value) for value in values]
+        _check_all(path, key, [word in ("", "nan", "NaN") for word in words], "no label")
         names = sorted(set(words)) if names is None else names
         index = {name: i for i, name in enumerate(names)}
         numbers = np.array([index.get(word, -1) for word in words], np.int64)
         allowed = ", ".join(names)
     else:
-        whole = values.dtype.kind in "iub" or (values.dtype.kind == "f" and bool((values == np.round(values)).all()))
-        require(whole, f"{path}: {key} must hold words or whole numbers, not {values.dtype}")
-        numbers = values.astype(np.int64) - first
-        if names is None:
-            count = len(described) if described is not None else max(int(numbers.max()) + 1, 1)
-            names = [str(i + first) for i in range(count)]
-        allowed = f"{first} to {len(names) - 1 + first}"
-    wrong = np.flatnonzero((numbers < 0) | (numbers >= len(names)))
+        require(values.dtype.kind in "iubf", f"{path}: {key} must hold words or whole numbers, not {values.dtype}")
+        _check_all(path, key, ~np.isfinite(values), "no label")
+        bad = np.flatnonzero(values != np.round(values)) if values.dtype.kind == "f" else np.empty(0, int)
+        where = f"{path}: {key} must hold words or whole numbers, not {values.dtype}"
+        require(len(bad) == 0, f"{where} such as {values[bad[0]] if len(bad) else ''}")
+        if names is None and described is None:
+            distinct, numbers = np.unique(values, return_inverse=True)
+            _check_row(path, key, [int(value) for value in distinct])
+            return numbers.astype(np.int64), tuple(str(int(value)) for value in distinct)
+        names = [str(i + first) for i in range(len(described))] if names is None and described is not None else names
+        assert names is not None
+        last = len(names) - 1 + first
+        inside = (values >= first) & (values <= last)
+        numbers = np.where(inside, values, first - 1).astype(np.int64) - first
+        allowed = f"{first} to {last}"
+    wrong = np.flatnonzero(numbers < 0)
     if len(wrong):
         raise UserError(f"{path}: {key} row {wrong[0]} (from 0) is {_word(values[wrong[0]])}; allowed are {allowed}")
     require(len(set(names)) == len(names), f"{path}: a class stands twice among {', '.join(names)}")
-    empty = [name for i, name in enumerate(names) if i not in set(numbers.tolist())]
-    require(not empty, f"{path}: class {', '.join(empty)} has no row in {key}")
+    there = set(numbers.tolist())
+    empty = [name for i, name in enumerate(names) if i not in there]
+    require(not empty, f"{path}: class {some(empty)} has no row in {key}")
     fits = described is None or len(described) == len(names)
     require(fits, f"{path}: {len(names)} classes, but signatures of {0 if described is None else len(described)}")
     for name, row in zip(names, described if described is not None else ()):
         require(bool(row.any()), f"{path}: class {name} has no signature: its numbers are all 0")
     return numbers, tuple(names)
+
+
+def _check_all(path: Path, key: str, missing: Sequence[bool] | np.ndarray, what: str) -> None:
+    """Refuse rows without a value, naming the first."""
+    rows = [str(row) for row in np.flatnonzero(missing)]
+    count = f"row {rows[0]} (from 0) has" if len(rows) == 1 else f"rows {some(rows)} (from 0) have"
+    require(not rows, f"{path}: {key}: {count} {what}; {len(rows)} of {len(missing)} rows" if rows else "")
+
+
+def _check_row(path: Path, key: str, distinct: Sequence[int]) -> None:
+    """Refuse numbers that do not count classes."""
+    low, high = distinct[0], distinct[-1]
+    if list(distinct) == [-1, 1] or (low in (0, 1) and high - low == len(distinct) - 1):
+        return
+    few = f"{path}: class {next(i for i, value in enumerate(distinct, low) if i != value)} has no row in {key}; "
+    there = f"{path}: {key} are {len(distinct)} different numbers, {low} to {high}; "
+    raise UserError(
+        f"{few if low in (0, 1) and high < 2 * len(distinct) else there}count classes from 0 or 1 without gaps, with "
+        f"np.unique({key}, return_inverse=True)[1], or save them as words, with {key}.astype(str)"
+    )
+
+
+def _official(path: Path, key: str, values: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
+    """bool [N]: the rows of which the array or column ``key`` says test."""
+    words = [_word(value).casefold() for value in values]
+    for row, word in enumerate(words):
+        require(word in ("train", "test"), f"{path}: {key} row {row} (from 0) is {word!r}; allowed are train and test")
+    test = np.array([word == "test" for word in words])
+    require(bool(test.any()), f"{path}: {key} says test of no row")
+    there = set(labels[~test].tolist())
+    empty = [name for label, name in enumerate(classes) if label not in there]
+    require(not empty, f"{path}: class {some(empty)} has no row of {key} train")
+    return test
 
 
 def _groups(path: Path, values: np.ndarray, pattern: str | None) -> np.ndarray:
@@ -191,39 +278,3 @@ def _test_rows(
         both = len(set(test[labels == label])) == 2
         require(both, f"{path}: class {name} needs rows for training and for testing: at least 2, of different groups")
     return test
-
-
-def _csv(path: Path, inputs: str, labels: str, group: str | None) -> dict[str, np.ndarray]:
-    """The columns of labels and group, and as ``inputs`` all those of numbers, by the first row."""
-    try:
-        with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as file:
-            header, *rows = [row for row in csv.reader(file) if row] or [[]]
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: damaged or not a table of comma-separated values ({error})") from None
-    for key in (labels, group):
-        known = key is None or key in header
-        require(known, f"{path}: has no column {key}; its header is {', '.join(header)}")
-    require(len(rows) > 0, f"{path}: has no rows")
-    for i, row in enumerate(rows):
-        require(len(row) == len(header), f"{path}: row {i} (from 0) has {len(row)} cells, the header {len(header)}")
-    named = [c for c, name in enumerate(header) if name in (labels, group)]
-    numeric = [c for c in range(len(header)) if c not in named and _number(rows[0][c]) is not None]
-    require(len(numeric) > 0, f"{path}: has no numeric column besides {labels}")
-    vectors = np.empty((len(rows), len(numeric)))
-    for i, row in enumerate(rows):
-        for j, c in enumerate(numeric):
-            number = _number(row[c])
-            if number is None or not math.isfinite(number):
-                raise UserError(f"{path}: row {i} (from 0), column {header[c]} is {row[c]!r}, not a finite number")
-            vectors[i, j] = number
-    columns = {header[c]: np.array([row[c] for row in rows]) for c in named}
-    if all(_number(word) is not None for word in columns[labels]):
-        columns[labels] = columns[labels].astype(np.float64)
-    return {**columns, inputs: vectors}
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None
