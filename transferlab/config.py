@@ -75,7 +75,8 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         require(self.root is None or Path(self.root).expanduser().is_dir(), f"data.root={self.root}: no such folder")
-        require(self.validation >= 10, f"data.validation={self.validation}: at least 10 images are needed")
+        enough = self.validation == 0 or self.validation >= 10
+        require(enough, f"data.validation={self.validation}: at least 10 images are needed, or 0 for none")
 
 
 @dataclass

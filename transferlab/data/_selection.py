@@ -20,7 +20,7 @@ class Selection:
     classes: list[str] | None = None
     """Only these classes, in this order; null: all."""
     per_class: int | None = None
-    """Labelled training samples of each class, drawn by the run's seed; null: all."""
+    """Labelled training samples of each class, of those left by test and validation, drawn by the seed; null: all."""
     transform: Literal["none", "inverted", "permuted", "noise"] = "none"
     """Another domain of the same images: negative, pixels in one fixed random order, Gaussian noise."""
 

@@ -121,9 +121,8 @@ def _read(
         _check_count(path, key, arrays[key].shape, inputs, vectors.shape)
     names = None if "classes" not in arrays else [_word(value) for value in arrays["classes"].ravel()]
     values = arrays[labels].ravel()
-    if suffix in TABLES and all(
-        _delimited.number(word) is not None and not re.match("0[0-9]", word) for word in values
-    ):
+    counts = suffix in TABLES and all(_delimited.number(word) is not None for word in values)
+    if counts and not any(re.match("0[0-9]", word) for word in values):  # 007 is a name
         values = values.astype(np.float64)
     numbers, classes = _classes(path, labels, values, names, described, int(suffix == ".mat"))
     groups = None if group is None else _groups(path, arrays[group].ravel(), pattern)
