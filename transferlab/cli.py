@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from transferlab import __version__, hydra_adapter, layouts, manual, plan, rendering, tables
+from transferlab import __version__, hydra_adapter, layouts, manual, naming, plan, rendering, tables
 from transferlab.config import Config, DataConfig, build, nearest, require
 from transferlab.errors import UserError
 from transferlab.runs import COLLAPSED, DONE, RunFolder, stored_config
@@ -179,7 +179,7 @@ def execute(config: Config, folder: RunFolder, parallel: bool) -> None:
         if folder.status.get("status") in DONE:
             log.info("%s: finished before", folder.path)
             return
-        folder.set_status("running", fingerprint=fingerprint, editions=editions)
+        folder.set_status("running", run=naming.sentence(config), fingerprint=fingerprint, editions=editions)
         _terminate_politely()
         try:
             from transferlab import dispatch
@@ -201,7 +201,7 @@ def execute(config: Config, folder: RunFolder, parallel: bool) -> None:
         if results["status"] == COLLAPSED:
             log.warning("collapsed: %s; its figures are no result of the method", results["reason"])
         if not parallel:
-            _report(folder, results)
+            _report(folder, config, results)
     except UserError as refused:  # the folder is another's: nothing in it may change
         log.error("%s", refused)
     finally:
@@ -255,11 +255,13 @@ def _check_devices(configs: Iterable[Config]) -> None:
         pick_device(name)
 
 
-def _report(folder: RunFolder, results: dict[str, Any]) -> None:
+def _report(folder: RunFolder, config: Config, results: dict[str, Any]) -> None:
     warned = ("status", "reason") if results["status"] == COLLAPSED else ()
     shown = (*warned, "source_accuracy", "target_accuracy", "critic_accuracy", "proxy_a_distance",
              "oracle_target_accuracy", "steps", "seconds", "images_per_second", "edition")  # fmt: skip
-    print(f"\n{results['method']}: {results['source']} -> {results['target']}, seed {results['seed']}")
+    print(f"\n{naming.sentence(config)}")
+    if results["options"]:
+        print(f"  {'options':24} {naming.spelled(results['options'])}")
     for key in shown:
         if key in results:
             value = results[key]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from transferlab import data
+from transferlab import data, naming
 from transferlab.config import LABELLED, UNLABELLED, Config, Role, Sees, edition_name, method_schema, require
 from transferlab.data import Found
 from transferlab.data.dataset import Dataset
@@ -73,7 +73,7 @@ def run(config: Config, folder: RunFolder, threads: int, found: Mapping[str, Fou
         **({"reason": collapsed} if collapsed else {}), "steps": engine.steps,
         "seconds": round(engine.watch.seconds, 2),
         "images_per_second": round(engine.images / max(engine.watch.seconds, 1e-9), 1),
-        **record, **selections(engine.rows), **forgetting(engine.rows, record),
+        **naming.record(config), **record, **selections(engine.rows), **forgetting(engine.rows, record),
         **engine.reports,
     }  # fmt: skip
     if engine.shared_model:

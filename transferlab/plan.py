@@ -19,7 +19,7 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
-from transferlab import data, hydra_adapter
+from transferlab import data, hydra_adapter, naming
 from transferlab.config import LABELLED, Config, Sees, from_plain, method_schema, nearest, require, schemas
 from transferlab.data import Found
 from transferlab.errors import UserError
@@ -234,8 +234,14 @@ def _check_signatures(config: Config, found: Mapping[str, Found]) -> None:
 
 def run_name(config: Config, editions: Mapping[str, str]) -> str:
     """A sweep folder's name: a readable part and a fingerprint of all that determines the result."""
-    readable = "-".join(config.names[group] for group in ("method", "source", "target"))
-    return f"{readable}-seed{config.seed}-{config.fingerprint(editions)}"
+    return f"{naming.label(config)}-seed{config.seed}-{config.fingerprint(editions)}"
+
+
+def _label(*, _root_: DictConfig) -> str:
+    return naming.label(typed(_root_))
+
+
+hydra_adapter.register_resolver("transferlab.label", _label, replace=True)
 
 
 def _listed(classes: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transferlab import layouts
+from transferlab import layouts, naming
 from transferlab.config import require, to_plain
 from transferlab.files import write_text
 from transferlab.plan import Job
@@ -90,7 +90,8 @@ def _record(job: Job) -> dict[str, Any]:
     status = folder.status
     asked = {"job": " ".join(job.overrides), "folder": job.folder.name}
     if status.get("status") in DONE:
-        return {**asked, **{k: v for k, v in folder.results.items() if not isinstance(v, list)}}
+        plain = {k: naming.spelled(v) if isinstance(v, dict) else v for k, v in folder.results.items()}
+        return {**asked, **{k: v for k, v in plain.items() if not isinstance(v, list)}}
     return {**asked, "status": status.get("status", "missing"), "reason": status.get("reason", "")}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from transferlab import naming
 from transferlab.config import Config
 from transferlab.evaluation import figures
 from transferlab.evaluation.evaluator import Evaluator
@@ -27,7 +28,7 @@ class Pictures:
     """Draws one run's figures into the folder ``where``: ``before`` the method, and what ``draw`` is given after it."""
 
     def __init__(self, where: Path, config: Config, evaluator: Evaluator):
-        self.where, self.names = where, config.names
+        self.where, self.names = where, naming.words(config)
         self.truth, self._evaluator = evaluator.truth, evaluator
         same = self.truth.source_classes == self.truth.target_classes
         self._classes = self.truth.target_classes if same else (*self.truth.source_classes, *self.truth.target_classes)
