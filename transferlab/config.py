@@ -178,6 +178,8 @@ class Config:
     """The names of method, source and target, as chosen on the command line."""
     seed: int = 0
     """Seed of everything random in the run."""
+    select: str = "last"
+    """What a run returns: last, the last step; or the name of a validator, which chooses without target labels."""
     figures: bool = True
     """Whether pictures are drawn at the end of a run."""
     store: str | None = None
@@ -326,6 +328,8 @@ def schemas(names: Mapping[str, str]) -> dict[str, type]:
 
 def from_plain(plain: Mapping[str, Any]) -> Config:
     """The typed config from what Hydra composed, or from a run's record; checks all that needs no data."""
+    from transferlab.evaluation.validators import VALIDATORS
+
     sections = dict(plain)
     sections.pop("resume", None)
     known = [f.name for f in dataclasses.fields(Config) if f.name != "names"]
@@ -340,7 +344,10 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
     require(0 <= seed < 2**31, f"seed={seed}: allowed is 0 to {2**31 - 1}")
     store = _typed(sections.get("store"), str | None, "store")
     pictures = _typed(sections.get("figures", True), bool, "figures")
-    return Config(**typed, names=names, seed=seed, store=store, figures=pictures)
+    select = _typed(sections.get("select", "last"), str, "select")
+    allowed = ("last", *VALIDATORS)
+    require(select in allowed, f"select={select}: allowed are {', '.join(allowed)}{nearest(select, allowed)}")
+    return Config(**typed, names=names, seed=seed, select=select, store=store, figures=pictures)
 
 
 def to_plain(config: Config) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from transferlab.evaluation.pictures import Pictures
 from transferlab.files import write_json
 from transferlab.models import predictor as predictors
 from transferlab.models.predictor import Classifier
+from transferlab.models.progressive import Progressive
 from transferlab.problem import Problem, split_rows, view
 from transferlab.runs import COLLAPSED, FINISHED, RunFolder, environment
 from transferlab.training.engine import Run, autocast
@@ -57,12 +58,14 @@ def run(config: Config, folder: RunFolder, threads: int, found: Mapping[str, Fou
 
     evaluator = Evaluator(truth, partial(autocast, device, config.device.precision))
     store = Store(Path(config.store)) if config.store else None
+    few = f"select={config.select}: too few images are held out to choose by; see data.validation"
+    require(config.select == "last" or evaluator.validates, few)
     engine = Run(config, folder, device, evaluator, store)
     pictures = Pictures(folder.path / "figures", config, evaluator) if config.figures else None
-    if pictures and method.sees.net:
-        pictures.before(Classifier(engine.net(problem)))
     options = method.Config(**vars(config.method))
     predictor = method.fit(options, problem, engine).to(device).eval()
+    if pictures and isinstance(predictor, Classifier | Progressive):  # what was a fresh net before
+        pictures.before(Classifier(engine.net(problem), features_at=getattr(predictor, "features_at", "critic")))
 
     record, confusion = evaluator.final(predictor)
     collapsed = evaluator.collapse(predictor, engine.rows, engine.steps)
@@ -70,12 +73,15 @@ def run(config: Config, folder: RunFolder, threads: int, found: Mapping[str, Fou
     results = {
         "method": config.names["method"], "source": config.names["source"], "target": config.names["target"],
         "seed": config.seed, "edition": edition, "status": COLLAPSED if collapsed else FINISHED,
-        **({"reason": collapsed} if collapsed else {}), "steps": engine.steps,
+        **({"reason": collapsed} if collapsed else {}), "select": config.select,
+        "steps": engine.steps,
         "seconds": round(engine.watch.seconds, 2),
         "images_per_second": round(engine.images / max(engine.watch.seconds, 1e-9), 1),
         **naming.record(config), **record, **selections(engine.rows), **forgetting(engine.rows, record),
         **engine.reports,
     }  # fmt: skip
+    if config.select != "last":
+        results["selected"] = results[f"chosen_by_{config.select}"]
     if engine.shared_model:
         results["source_model"] = engine.shared_model
     predictors.save(folder.path / "checkpoints" / "predictor.safetensors", predictor, problem.classes)

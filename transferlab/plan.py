@@ -23,6 +23,7 @@ from transferlab import data, hydra_adapter, naming
 from transferlab.config import LABELLED, Config, Sees, from_plain, method_schema, nearest, require, schemas
 from transferlab.data import Found
 from transferlab.errors import UserError
+from transferlab.evaluation.validators import PROBABILISTIC, VALIDATORS
 from transferlab.files import make_folder
 from transferlab.runs import RunFolder, new_folder
 
@@ -187,6 +188,7 @@ def find(config: Config) -> dict[str, Found]:
     sees = method_schema(config.names["method"]).sees
     _check_labels(config, sees, found)
     _check_inputs(config, sees, found)
+    _check_select(config, sees)
     if sees.classes == "disjoint":
         _check_signatures(config, found)
     return found
@@ -220,6 +222,18 @@ def _check_inputs(config: Config, sees: Sees, found: Mapping[str, Found]) -> Non
     require(images or ours == theirs, f"inputs of another shape in each domain: {both}")
     fits = images or not sees.net or config.model.name == "mlp"
     require(fits, f"model={config.model.name}: is for images, {both}; use model=mlp")
+
+
+def _check_select(config: Config, sees: Sees) -> None:
+    """A validator needs a labelled source of the target's classes, a target without labels, and often probabilities."""
+    name, method = config.select, f"method={config.names['method']}"
+    adapts = sees.source == LABELLED and sees.target != LABELLED and sees.classes == "same"
+    require(name == "last" or adapts, f"select={name}: {method} is not unsupervised adaptation; leave select=last")
+    possible = [v for v in VALIDATORS if v not in PROBABILISTIC]
+    margins = name in PROBABILISTIC and not getattr(config.method, "probabilities", True)
+    require(
+        not margins, f"select={name}: needs probabilities, {method} has none; allowed are last, {', '.join(possible)}"
+    )
 
 
 def _check_signatures(config: Config, found: Mapping[str, Found]) -> None:

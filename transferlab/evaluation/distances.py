@@ -28,7 +28,7 @@ def proxy_a_distance(source: np.ndarray, target: np.ndarray, seed: int = 0) -> f
     features = (features - mean) / scale
     errors = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a fit that has not converged gives a higher error, never a lower one
+        warnings.simplefilter("ignore")  # a fit that has not converged counts as it is: held-out data judges it
         for cost in COSTS:
             svm = LinearSVC(C=cost, random_state=0, max_iter=300).fit(features[train], domains[train])
             errors.append(float((svm.predict(features[test]) != domains[test]).mean()))

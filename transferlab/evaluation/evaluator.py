@@ -18,11 +18,12 @@ from transferlab.errors import Diverged
 from transferlab.evaluation import metrics
 from transferlab.evaluation.collapse import collapse, label_losses
 from transferlab.evaluation.distances import proxy_a_distance
-from transferlab.evaluation.validators import VALIDATORS, Evidence
+from transferlab.evaluation.validators import PROBABILISTIC, VALIDATORS, Evidence, best_row
 from transferlab.models.clusters import Clusters
 from transferlab.models.predictor import Predictor
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Labelled, Unlabelled, View
+from transferlab.training.randomness import fair_sample
 
 SAMPLE = 1000
 """Inputs per domain that label-free validators, distances and the training accuracy look at."""
@@ -48,7 +49,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Outputs:
-    """A predictor's answers: features float32 [N, F] of the first inputs, scores float32 [N, classes] of all."""
+    """A predictor's answers: scores float32 [N, classes] of all inputs, features [n, F] of a fair sample of them."""
 
     features: np.ndarray
     scores: np.ndarray
@@ -59,10 +60,14 @@ class Evaluator:
 
     def __init__(self, truth: Truth, autocast: Callable[[], AbstractContextManager[Any]]):
         self.truth, self._autocast = truth, autocast
-        adapts = truth.source_classes == truth.target_classes and not isinstance(truth.target_train, Labelled)
+        adapts = (
+            isinstance(truth.source_train, Labelled)
+            and truth.source_classes == truth.target_classes
+            and not isinstance(truth.target_train, Labelled)
+        )
         # A handful of images may leave nothing to hold out, and one image has no spread.
         held_out = min(len(truth.source_validation.inputs), len(truth.target_validation.inputs))
-        self._validates = adapts and held_out >= 2
+        self.validates = adapts and held_out >= 2
 
     def __call__(self, predictor: Predictor) -> dict[str, float]:
         """Accuracies on the test inputs, the critic's if there is one; without target labels every validator."""
@@ -70,7 +75,7 @@ class Evaluator:
         values = {f"{domain}_accuracy": accuracy for domain, (_, accuracy) in tests.items() if accuracy is not None}
         if predictor.critic is not None:
             values["critic_accuracy"] = self._critic_accuracy(predictor, *(o.features for o, _ in tests.values()))
-        return values | (self._validators(predictor) if self._validates else {})
+        return values | (self._validators(predictor) if self.validates else {})
 
     def final(self, predictor: Predictor) -> tuple[dict[str, Any], np.ndarray]:
         """What is measured once, at the end, for results.json; and the target's confusion matrix [C, C]."""
@@ -89,11 +94,14 @@ class Evaluator:
         enough = min(len(source.features), len(target.features)) >= 10
         if enough and source.features.shape[1:] == target.features.shape[1:]:
             record["proxy_a_distance"] = proxy_a_distance(source.features, target.features)
+            record["feature_size"] = source.features.shape[1]
         if predictor.critic is not None:
             record["critic_accuracy"] = self._critic_accuracy(predictor, source.features, target.features)
             record["critic_chance"] = 0.5
         if isinstance(predictor, ZeroShot):
             record |= self._generalised(predictor)
+        if self.validates:
+            record |= {name.replace("/", "_"): score for name, score in self._validators(predictor).items()}
         return record, metrics.confusion(target.scores, labels, len(truth.target_classes))
 
     def collapse(self, predictor: Predictor, rows: Sequence[Mapping[str, Any]], steps: int) -> str:
@@ -107,17 +115,18 @@ class Evaluator:
 
     @torch.no_grad()
     def outputs(self, predictor: Predictor, inputs: Tensor, domain: str) -> Outputs:
-        """Answers for inputs [N, ...]; features of the first :data:`SAMPLE` alone.
+        """Answers for inputs [N, ...]; features of the :func:`fair_sample` of :data:`SAMPLE` alone.
 
         Raises :class:`Diverged` where a score is not a number.
         """
         features: list[Tensor] = []
         scores: list[Tensor] = []
+        sampled = torch.zeros(len(inputs), dtype=torch.bool)
+        sampled[torch.from_numpy(fair_sample(len(inputs), SAMPLE))] = True
         with self._autocast():
-            for part in inputs.split(500):
+            for part, chosen in zip(inputs.split(500), sampled.split(500), strict=True):
                 f, s = predictor(part, domain)
-                if sum(len(part) for part in features) < SAMPLE:
-                    features.append(f.float().cpu())
+                features.append(f[chosen.to(f.device)].float().cpu())
                 scores.append(s.float().cpu())
         answers = torch.cat(scores).numpy()
         if np.isnan(answers).any():
@@ -144,7 +153,8 @@ class Evaluator:
         """Answers for a domain's test inputs; their accuracy where the scores are of its classes and it has labels."""
         test: View = getattr(self.truth, f"{domain}_test")
         if domain not in predictor.domains or not isinstance(test, Labelled):
-            return self.outputs(predictor, test.inputs[:SAMPLE], domain), None
+            rows = torch.from_numpy(fair_sample(len(test.inputs), SAMPLE)).to(test.inputs.device)
+            return self.outputs(predictor, test.inputs[rows], domain), None
         outputs = self.outputs(predictor, test.inputs, domain)
         return outputs, metrics.accuracy(outputs.scores, _numpy(test.labels))
 
@@ -161,7 +171,8 @@ class Evaluator:
             target_features=unlabelled.features,
             target_logits=unlabelled.scores,
         )
-        return {f"validator/{name}": rule(evidence) for name, rule in VALIDATORS.items()}
+        possible = VALIDATORS if predictor.scores_are_logits else set(VALIDATORS) - set(PROBABILISTIC)
+        return {f"validator/{name}": rule(evidence) for name, rule in VALIDATORS.items() if name in possible}
 
     @torch.no_grad()
     def _critic_accuracy(self, predictor: Predictor, source: np.ndarray, target: np.ndarray) -> float:
@@ -173,7 +184,9 @@ class Evaluator:
 
 
 def selections(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """From metrics.csv: the candidate that each validator would choose, and the oracle's, by name apart.
+    """From metrics.csv: the last step's, the one that each validator would choose, and the oracle's, by name apart.
+
+    Of equals it is always the latest.
 
     The oracle looks at the target's test labels. It is here to show what selection loses, never to select.
     """
@@ -182,12 +195,15 @@ def selections(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {}
     record: dict[str, Any] = {}
     for name in VALIDATORS:
-        scored = [row for row in measured if np.isfinite(row.get(f"validator/{name}", np.nan))]
-        if scored:
-            chosen = max(scored, key=lambda row: row[f"validator/{name}"])
+        if chosen := best_row(measured, f"validator/{name}"):
             record[f"chosen_by_{name}"] = _place(chosen)
+            record[f"chosen_by_{name}_score"] = chosen[f"validator/{name}"]
             record[f"chosen_by_{name}_target_accuracy"] = chosen["target_accuracy"]
-    best = max(measured, key=lambda row: row["target_accuracy"])
+    steps = [row for row in measured if row["kind"] == "step"]
+    if steps:
+        record |= {"last": _place(steps[-1]), "last_target_accuracy": steps[-1]["target_accuracy"]}
+    best = best_row(measured, "target_accuracy")
+    assert best is not None
     return {**record, "oracle": _place(best), "oracle_target_accuracy": best["target_accuracy"]}
 
 

@@ -19,6 +19,7 @@ from transferlab.models.coded import Coded
 from transferlab.models.predictor import Predictor
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Labelled, View
+from transferlab.training.randomness import fair_sample
 
 Features = tuple[np.ndarray, np.ndarray]
 """Of the source's test inputs [n, D], and of the target's [m, D]."""
@@ -112,6 +113,5 @@ class Pictures:
 
 
 def _some(test: View, most: int) -> torch.Tensor:
-    """Row numbers int64 [n] of at most so many inputs: a fair sample of data that may be sorted by class."""
-    rows = np.random.default_rng(0).permutation(len(test.inputs))[:most]
-    return torch.from_numpy(rows).to(test.inputs.device)
+    """Row numbers int64 [n] of a fair sample of at most so many inputs."""
+    return torch.from_numpy(fair_sample(len(test.inputs), most)).to(test.inputs.device)

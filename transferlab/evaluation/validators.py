@@ -5,9 +5,11 @@ Musgrave, Belongie & Lim (2021, 2022) show how far they can be trusted; docs/val
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -123,3 +125,11 @@ def _entropies(p: np.ndarray) -> np.ndarray:
 VALIDATORS: dict[str, Callable[[Evidence], float]] = {
     rule.__name__: rule for rule in (source_accuracy, entropy, information_maximisation, bnm, class_ami, snd, dev)
 }
+PROBABILISTIC = ("entropy", "information_maximisation", "bnm", "snd", "dev")
+"""Those that need the predictor's probabilities, which scores such as an SVM's margins do not give."""
+
+
+def best_row(rows: Sequence[Mapping[str, Any]], key: str) -> Mapping[str, Any] | None:
+    """The row with the highest finite number called ``key``, the latest of equals; None where none has one."""
+    scored = [row for row in rows if math.isfinite(row.get(key, math.nan))]
+    return max(reversed(scored), key=lambda row: row[key], default=None)

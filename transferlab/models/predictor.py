@@ -8,7 +8,7 @@ import json
 import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -68,6 +68,8 @@ class Classifier(Predictor):
     source_head: the same for inputs of the source domain, where a method treats the domains differently.
     critic: the domain critic.
     scores_are_logits: not so where ``head`` is an SVM.
+    features_at: which layer's outputs its features are, where the method brings the domains together: what the critic
+    looks at, or the logits.
     """
 
     def __init__(
@@ -78,9 +80,10 @@ class Classifier(Predictor):
         critic: DomainCritic | None = None,
         domains: Sequence[str] = ("source", "target"),
         scores_are_logits: bool = True,
+        features_at: Literal["critic", "logits"] = "critic",
     ):
         super().__init__(domains, critic, scores_are_logits)
-        self.net, self.head, self.source_head = net, head, source_head
+        self.net, self.head, self.source_head, self.features_at = net, head, source_head, features_at
 
     def check(self, inputs: Tensor) -> None:
         self.net.check(inputs)
@@ -89,7 +92,8 @@ class Classifier(Predictor):
         features = self.net.of(domain).features(inputs)
         hidden = self.net.hidden(features)
         head = self.source_head if domain == "source" and self.source_head is not None else self.head
-        return features, (head or self.net.head)(hidden)
+        scores = (head or self.net.head)(hidden)
+        return scores if self.features_at == "logits" else features, scores
 
     def description(self) -> dict[str, Any]:
         heads = {name: getattr(self, name).out_features for name in ("head", "source_head") if getattr(self, name)}
@@ -97,7 +101,7 @@ class Classifier(Predictor):
             "model": dataclasses.asdict(self.net.config), "shape": list(self.net.shape),
             "classes": self.net.head.out_features, "normalised": self.net.domains, "heads": heads,
             "critic": self.critic is not None, "domains": list(self.domains),
-            "scores_are_logits": self.scores_are_logits,
+            "scores_are_logits": self.scores_are_logits, "features_at": self.features_at,
         }  # fmt: skip
 
     @classmethod
@@ -107,8 +111,8 @@ class Classifier(Predictor):
         net = ConvNet(model, description["classes"], description["shape"], preprocess, description["normalised"])
         heads = {name: nn.Linear(net.hidden_size, classes) for name, classes in description["heads"].items()}
         critic = DomainCritic(net, model) if description["critic"] else None
-        logits = description["scores_are_logits"]
-        return cls(net, critic=critic, domains=description["domains"], scores_are_logits=logits, **heads)
+        own: dict[str, Any] = {name: description[name] for name in ("domains", "scores_are_logits", "features_at")}
+        return cls(net, critic=critic, **own | heads)
 
 
 def save(path: Path, predictor: Predictor, classes: Sequence[str]) -> None:

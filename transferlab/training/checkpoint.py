@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,22 @@ Scalars = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Learning:
-    """Modules with their optimiser, and the average of their weights where there is one."""
+    """Modules with their optimiser, the average of their weights where there is one, and the state chosen so far."""
 
     modules: nn.ModuleDict
     optimiser: torch.optim.Optimizer
     average: Average | None
+    chosen: dict[str, Tensor] = field(default_factory=dict)
+    """What the modules were at the best step by ``select``; empty where there is none yet."""
 
 
 def pack(learning: Learning) -> tuple[dict[str, Tensor], Scalars]:
-    """Tensors called module/<name>, optimiser/<parameter>/<name> and average/<number>; what is no tensor apart."""
+    """Tensors called module/<name>, chosen/<name>, optimiser/<parameter>/<name> and average/<number>.
+
+    What is no tensor comes apart.
+    """
     tensors = {f"module/{name}": tensor for name, tensor in learning.modules.state_dict().items()}
+    tensors |= {f"chosen/{name}": tensor for name, tensor in learning.chosen.items()}
     if learning.average:
         tensors |= {f"average/{i}": tensor for i, tensor in enumerate(learning.average.values)}
     scalars: Scalars = {}
@@ -47,6 +53,9 @@ def unpack(tensors: Mapping[str, Tensor], scalars: Scalars, learning: Learning, 
     """
     of_modules = {k.removeprefix("module/"): v for k, v in tensors.items() if k.startswith("module/")}
     storage.fill(learning.modules, of_modules, path)
+    device = next(learning.modules.parameters()).device
+    chosen = {k.removeprefix("chosen/"): v.to(device) for k, v in tensors.items() if k.startswith("chosen/")}
+    learning.chosen.update(chosen)
     for i, value in enumerate(learning.average.values if learning.average else ()):
         value.copy_(tensors[f"average/{i}"])
     optimiser = learning.optimiser

@@ -12,7 +12,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from transferlab.config import Config
 from transferlab.errors import Diverged, UserError
+from transferlab.evaluation.validators import best_row
 from transferlab.models.convnet import ConvNet, DomainCritic, normalisation
 from transferlab.problem import Batch, Labelled, Problem
 from transferlab.runs import RunFolder
@@ -158,7 +159,8 @@ class Run:
         no gradient are logged and not minimised. predictor is evaluated ``train.evaluations`` times on the way.
         steps: in place of ``train.steps``. options: for parameters whose name starts with a key, ``lr`` as a factor
         on the learning rate, and ``weight_decay``. gradients: another way than the sum to combine the losses.
-        With ``train.average`` the moving average of the weights is what is evaluated and what the stage ends with.
+        With ``train.average`` the moving average of the weights is what is evaluated and what the stage ends with;
+        where a validator selects, it ends with the evaluated state that scored best, the latest of equals.
         Raises :class:`Diverged` where a loss is not finite at a log point, and KeyboardInterrupt after a
         checkpoint where the process is asked to stop.
         """
@@ -189,6 +191,8 @@ class Run:
                         assert predictor is not None
                         with average.in_place() if average else nullcontext():
                             row |= self._measure(predictor)
+                            if self._leads(row):
+                                learning.chosen.update({k: v.clone() for k, v in both.state_dict().items()})
                         set_training(both)
                     self.rows.append(row)
                     bar.update(step, row, self.images / self.watch.seconds)
@@ -201,6 +205,8 @@ class Run:
         self._checkpoint(stage, step, learning)
         if average:
             average.swap()
+        if learning.chosen:
+            both.load_state_dict(learning.chosen)
         self._finish(stage, both.state_dict())
         if self._stop:  # asked for in the last step, or while it was evaluated
             raise KeyboardInterrupt
@@ -252,6 +258,8 @@ class Run:
         It must be the run's first stage. With a predictor, which is measured on this run's target on the way, it is
         trained always, and only given to the store. The counters (steps, seconds) come out the same in either case.
         """
+        if predictor is not None and self.config.select != "last":  # what this run selects is no other's
+            return self.train(stage, modules, loss, batches, predictor)
         both = nn.ModuleDict(modules)
         train = {key: value for key, value in vars(self.config.train).items()
                  if key not in ("log_every", "checkpoint_every", "evaluations")}  # fmt: skip
@@ -320,6 +328,24 @@ class Run:
     def candidate(self, name: str, predictor: nn.Module) -> None:
         """Measure a predictor that is one of several to choose from, such as a dimension d of a subspace."""
         self._measure_once(name, "candidate", predictor)
+
+    def choose(self, names: Sequence[str]) -> str:
+        """Which of the measured candidates is best by ``select``; by held-out source accuracy where that is last.
+
+        No target label is looked at, and a method learns nothing but the name. Of equals it is the last, and where
+        nothing could be held out the last of all.
+        """
+        by = "source_accuracy" if self.config.select == "last" else self.config.select
+        measured = [row for row in self.rows if row["kind"] == "candidate" and row["stage"] in names]
+        best = best_row(measured, f"validator/{by}")
+        return str(best["stage"]) if best else names[-1]
+
+    def _leads(self, row: Mapping[str, Any]) -> bool:
+        """Whether ``select`` would choose the row, of a step, over all earlier ones of its stage."""
+        if self.config.select == "last":
+            return False
+        of_stage = [other for other in self.rows if (other["kind"], other["stage"]) == ("step", row["stage"])]
+        return best_row([*of_stage, row], f"validator/{self.config.select}") is row
 
     def source_model(self, predictor: nn.Module) -> None:
         """Measure the source's own model, before any transfer."""

@@ -16,6 +16,14 @@ def key(*parts: Any) -> int:
     return int.from_bytes(digest[:8], "little") >> 1
 
 
+def fair_sample(count: int, most: int) -> np.ndarray:
+    """Numbers of at most ``most`` of ``count`` rows, int64, in order: drawn at random, for data may be sorted by class.
+
+    They are a function of both numbers alone, so that whoever asks for the same sample gets it.
+    """
+    return np.sort(np.random.default_rng(0).permutation(count)[:most])
+
+
 class Order:
     """An endless stream of row numbers of a data set: one random permutation after another.
 

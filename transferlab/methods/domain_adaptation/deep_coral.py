@@ -43,8 +43,9 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
         }
 
     draw = problem.batches(source=size, target=size)
-    run.train("adapt", {"net": net}, loss, draw, predictor=Classifier(net))
-    return Classifier(net)
+    predictor = Classifier(net, features_at="logits")
+    run.train("adapt", {"net": net}, loss, draw, predictor)
+    return predictor
 
 
 def coral(source: Tensor, target: Tensor) -> Tensor:
