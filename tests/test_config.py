@@ -113,10 +113,10 @@ def test_a_runs_record_gives_the_config_back():
 
 
 def test_the_fingerprint_is_of_what_determines_the_result():
-    editions = {"source": "full", "target": "full"}
-    base = from_plain(plain()).fingerprint(editions)
+    digests = {"source": "a1", "target": "b2"}
+    base = from_plain(plain()).fingerprint(digests)
     for same in ({"device": {"threads": 2}}, {"train": {"log_every": 7}}, {"data": {"root": "/"}}):
-        assert from_plain(plain(**same)).fingerprint(editions) == base
+        assert from_plain(plain(**same)).fingerprint(digests) == base
     for other in ({"seed": 1}, {"train": {"lr": 0.02}}, {"device": {"precision": "bf16"}}):
-        assert from_plain(plain(**other)).fingerprint(editions) != base
-    assert from_plain(plain()).fingerprint({**editions, "target": "sample"}) != base
+        assert from_plain(plain(**other)).fingerprint(digests) != base
+    assert from_plain(plain()).fingerprint({**digests, "target": "c3"}) != base

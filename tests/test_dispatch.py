@@ -26,7 +26,7 @@ def settings(**target):
 
 def prepare(both, sees=LABELLED, **target):
     """Both domains prepared from the data set ``both``, the target seen as ``sees``."""
-    found = {role: data.Found(role, "full", both.classes, (1, 28, 28), lambda split: both)
+    found = {role: data.Found(role, "full", both.classes, (1, 28, 28), lambda split: both, "")
              for role in ("source", "target")}  # fmt: skip
     return dispatch.prepare(settings(**target), Sees(UNLABELLED, sees, classes="any"), torch.device("cpu"), found)
 

@@ -9,7 +9,7 @@ from transferlab import data, plan
 from transferlab.cli import execute
 from transferlab.config import DataConfig, conf_dir
 from transferlab.errors import UserError
-from transferlab.runs import RunFolder
+from transferlab.runs import RunFolder, identity
 
 REAL_DATA = real_data()
 TINY = ["train.steps=2", "train.batch_size=8", "train.evaluations=1", "data.edition=sample", "data.validation=50",
@@ -81,8 +81,8 @@ def test_every_device_composes(name):
 def test_a_folder_in_use_is_left_alone(tmp_path, no_data):
     config = plan.config_of(TINY)
     owner = RunFolder(tmp_path / "run")
-    owner.claim(config, config.fingerprint(plan.editions(config)))
-    owner.set_status("running", fingerprint=config.fingerprint(plan.editions(config)))
+    owner.claim(config, plan.digests(config))
+    owner.set_status("running", **identity(config, plan.find(config)))
     before = owner.status
     execute(config, RunFolder(tmp_path / "run"), parallel=True)
     assert owner.status == before

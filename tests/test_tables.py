@@ -303,9 +303,11 @@ def test_editions_are_never_mixed_in_a_column(tmp_path, no_data):
     assert len(wanted) == 6 and [cell.config.seed for cell in wanted] == [0, 0, 1, 1, 2, 2]
 
     def record(edition, accuracy):
-        return rendering.Record(
-            tmp_path, edition, {"status": "finished"}, {"target_accuracy": accuracy, "seconds": 1.0}, {}
-        )
+        editions = {"source": edition, "target": edition}
+        digests = wanted[0].digests if edition == "sample" else editions  # the sample is at hand
+        status = {"status": "finished", "updated": "2026", "editions": editions, "digests": digests}
+        results = {"target_accuracy": accuracy, "seconds": 1.0}
+        return rendering.Record(tmp_path, wanted[0].config, True, status, results, {})
 
     known = {cell.config.fingerprint({}): [record("full", 0.9)] for cell in wanted}
     known[wanted[0].config.fingerprint({})] = [record("full", 0.9), record("sample", 0.1)]
@@ -325,7 +327,9 @@ def test_a_metric_that_is_no_number_of_theirs_is_said_in_its_row_alone(tmp_path,
                  columns={"x_y": {"overrides": ["source=mnist", "target=usps"]}}, published={}, gap=[])  # fmt: skip
     wanted = tables.cells(asked, fetch=False)
     results = {"target_accuracy": 0.5, "seconds": 1.0, "source_model": "taken"}
-    done = rendering.Record(tmp_path, "full", {"status": "finished"}, results, {})
+    editions = {"source": "full", "target": "full"}
+    status = {"status": "finished", "updated": "2026", "editions": editions, "digests": editions}
+    done = rendering.Record(tmp_path, wanted[0].config, True, status, results, {})
     low, up = rendering.entries(asked, wanted, {cell.config.fingerprint({}): [done] for cell in wanted})
     assert low.values == [] and up.values == [0.5] * 3 and up.notes == []
     assert low.notes == [f"no {metric} (seeds 0, 1, 2): results.json has target_accuracy, seconds"]

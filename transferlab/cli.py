@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from transferlab import __version__, hydra_adapter, layouts, manual, naming, plan, rendering, tables
 from transferlab.config import Config, DataConfig, build, nearest, require
 from transferlab.errors import UserError
-from transferlab.runs import COLLAPSED, DONE, RunFolder, stored_config
+from transferlab.runs import COLLAPSED, DONE, RunFolder, identity, stored_config
 
 log = logging.getLogger("transferlab")
 log_file = logging.getLogger("transferlab.file")
@@ -173,13 +173,12 @@ def execute(config: Config, folder: RunFolder, parallel: bool) -> None:
     handlers = _start_logging(folder, parallel)
     try:
         found = plan.find(config)
-        editions = {role: data.edition for role, data in found.items()}
-        fingerprint = config.fingerprint(editions)
-        folder.claim(config, fingerprint)
+        known_by = identity(config, found)
+        folder.claim(config, known_by["digests"])
         if folder.status.get("status") in DONE:
             log.info("%s: finished before", folder.path)
             return
-        folder.set_status("running", run=naming.sentence(config), fingerprint=fingerprint, editions=editions)
+        folder.set_status("running", run=naming.sentence(config), **known_by)
         _terminate_politely()
         try:
             from transferlab import dispatch
@@ -239,11 +238,8 @@ def _say(errors: Sequence[Exception]) -> None:
 
 def _resume(path: Path) -> int:
     config, folder = stored_config(path), RunFolder(path)
-    editions = plan.editions(config)
-    begun_with = folder.status.get("fingerprint")
-    same = begun_with in (None, config.fingerprint(editions))
-    now = " and ".join(f"{role} {edition}" for role, edition in editions.items())
-    require(same, f"resume={path}: began with another edition of the data, found is {now}; see its data.json")
+    other = folder.other(config, plan.digests(config))
+    require(not other, f"resume={path}: was begun {other}; start it again in another folder")
     execute(config, folder, parallel=False)
     return 0 if folder.status.get("status") in DONE else 1
 

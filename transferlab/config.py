@@ -24,6 +24,10 @@ from typing import Any, Literal, TypeVar
 from transferlab.errors import UserError
 
 PACKAGE = Path(__file__).parent
+RESULTS_VERSION = 1
+"""Of the results that this code gives. To be raised by every change after which a run of the same config and data ends
+with another results.json: of a method, a network, the training, how data is read or divided, a metric. Runs of another
+version are never resumed, taken for an answer or averaged with these; the store of shared models begins anew."""
 T = TypeVar("T")
 
 
@@ -189,20 +193,34 @@ class Config:
         """The configuration as nested dicts of plain values."""
         return dataclasses.asdict(self)
 
-    def fingerprint(self, editions: Mapping[str, str]) -> str:
+    def fingerprint(self, digests: Mapping[str, str]) -> str:
         """Eight hexadecimal digits that name everything that determines the result.
 
-        Left out is what changes only where files lie, how fast it goes or what is shown.
+        digests: ``Found.digest`` of source and target: data is known by its content. Left out is what changes only
+        where files lie, how fast it goes or what is shown.
         """
         plain = self.plain()
         del plain["store"], plain["figures"]
+        for role in ("source", "target"):
+            for place in places(getattr(self, role)):
+                del plain[role][place]
         for where in ("root", "edition", "download"):
             del plain["data"][where]
         del plain["device"]["threads"]
         for cadence in ("log_every", "checkpoint_every"):
             del plain["train"][cadence]
-        text = json.dumps([plain, dict(editions)], sort_keys=True)
+        text = json.dumps([RESULTS_VERSION, plain, dict(digests)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def place() -> Any:
+    """A field of a data set's options that says where its files lie: no part of what determines the result."""
+    return dataclasses.field(default="", metadata={"place": True})
+
+
+def places(options: Any) -> list[str]:
+    """The names of such fields."""
+    return [field.name for field in dataclasses.fields(options) if field.metadata.get("place")]
 
 
 def edition_name(editions: Mapping[str, str]) -> str:

@@ -14,7 +14,17 @@ import numpy as np
 import torch
 
 from transferlab import data, naming
-from transferlab.config import LABELLED, UNLABELLED, Config, Role, Sees, edition_name, method_schema, require
+from transferlab.config import (
+    LABELLED,
+    RESULTS_VERSION,
+    UNLABELLED,
+    Config,
+    Role,
+    Sees,
+    edition_name,
+    method_schema,
+    require,
+)
 from transferlab.data import Found
 from transferlab.data.dataset import Dataset
 from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Truth, forgetting, selections
@@ -72,9 +82,10 @@ def run(config: Config, folder: RunFolder, threads: int, found: Mapping[str, Fou
     edition = edition_name({role: of_role.edition for role, of_role in found.items()})
     results = {
         "method": config.names["method"], "source": config.names["source"], "target": config.names["target"],
-        "seed": config.seed, "edition": edition, "status": COLLAPSED if collapsed else FINISHED,
-        **({"reason": collapsed} if collapsed else {}), "select": config.select,
-        "steps": engine.steps,
+        "seed": config.seed, "edition": edition,
+        "digests": {role: of_role.digest for role, of_role in found.items()}, "results_version": RESULTS_VERSION,
+        "status": COLLAPSED if collapsed else FINISHED, **({"reason": collapsed} if collapsed else {}),
+        "select": config.select, "steps": engine.steps,
         "seconds": round(engine.watch.seconds, 2),
         "images_per_second": round(engine.images / max(engine.watch.seconds, 1e-9), 1),
         **naming.record(config), **record, **selections(engine.rows), **forgetting(engine.rows, record),

@@ -35,7 +35,7 @@ class Job:
     overrides: tuple[str, ...]
     """Without Hydra's own settings."""
     config: Config
-    editions: Mapping[str, str]
+    digests: Mapping[str, str]
     sweep: Path
     """The folder of all runs' folders; of a single run, the one above its own."""
     folder: Path
@@ -43,7 +43,7 @@ class Job:
 
     @property
     def fingerprint(self) -> str:
-        return self.config.fingerprint(self.editions)
+        return self.config.fingerprint(self.digests)
 
 
 def refuse(message: str) -> NoReturn:
@@ -97,13 +97,13 @@ def jobs(args: argparse.Namespace) -> list[Job]:
         planned = []
         for composed, words in made:
             config = typed(composed)
-            found = editions(config)
+            found = digests(config)
             OmegaConf.copy_cache(made[0][0], composed)  # one time of day for all
             sweep, folder = _folders(composed, config, found, args.multirun)
             planned.append(Job(tuple(w for w in words if not is_hydras(w)), config, found, sweep, folder))
     taken: dict[Path, str] = {}
     for job in planned:
-        RunFolder(job.folder).check(job.fingerprint)
+        RunFolder(job.folder).check(job.config, job.digests)
         alone = taken.setdefault(job.folder, job.fingerprint) == job.fingerprint
         require(alone, f"{job.folder}: several runs of the sweep would go there; leave out hydra.sweep.subdir=…")
         require(job.sweep == planned[0].sweep, "hydra.sweep.dir: differs between the runs; name one folder")
@@ -194,9 +194,9 @@ def find(config: Config) -> dict[str, Found]:
     return found
 
 
-def editions(config: Config) -> dict[str, str]:
-    """The editions of the data that :func:`find` finds."""
-    return {role: found.edition for role, found in find(config).items()}
+def digests(config: Config) -> dict[str, str]:
+    """What the data that :func:`find` finds is known by."""
+    return {role: found.digest for role, found in find(config).items()}
 
 
 def _check_labels(config: Config, sees: Sees, found: Mapping[str, Found]) -> None:
@@ -246,9 +246,9 @@ def _check_signatures(config: Config, found: Mapping[str, Found]) -> None:
     require(same, f"{method}: needs signatures of one kind for all classes; {' and '.join(lengths)}")
 
 
-def run_name(config: Config, editions: Mapping[str, str]) -> str:
+def run_name(config: Config, digests: Mapping[str, str]) -> str:
     """A sweep folder's name: a readable part and a fingerprint of all that determines the result."""
-    return f"{naming.label(config)}-seed{config.seed}-{config.fingerprint(editions)}"
+    return f"{naming.label(config)}-seed{config.seed}-{config.fingerprint(digests)}"
 
 
 def _label(*, _root_: DictConfig) -> str:
@@ -390,13 +390,13 @@ def _first_line(error: BaseException) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
-def _folders(composed: DictConfig, config: Config, editions: Mapping[str, str], multirun: bool) -> tuple[Path, Path]:
+def _folders(composed: DictConfig, config: Config, digests: Mapping[str, str], multirun: bool) -> tuple[Path, Path]:
     """The folder above the run's, and the run's."""
     if not multirun:
         folder = Path(setting(composed, "run.dir"))
         return folder.parent, folder
     sweep = Path(setting(composed, "sweep.dir"))
-    return sweep, sweep / (setting(composed, "sweep.subdir") or run_name(config, editions))
+    return sweep, sweep / (setting(composed, "sweep.subdir") or run_name(config, digests))
 
 
 def setting(composed: DictConfig, key: str) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import statistics
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transferlab import layouts
-from transferlab.config import edition_name
+from transferlab.config import Config, edition_name, places, to_plain
 from transferlab.files import read_json, write_text
 from transferlab.runs import FINISHED, runs_in
 from transferlab.sweeps import spread
@@ -29,16 +31,42 @@ class Record:
     """What a run's folder says."""
 
     path: Path
-    edition: str
+    config: Config
+    current: bool
+    """Whether this version of the code would give the same results."""
     status: dict[str, Any]
     results: dict[str, Any]
     """Empty where the run is not finished; so is data."""
     data: dict[str, Any]
 
     @property
+    def edition(self) -> str:
+        return edition_name(self.status["editions"])
+
+    @property
+    def digests(self) -> dict[str, str]:
+        return self.status.get("digests") or {}
+
+    @property
+    def kind_of_data(self) -> str:
+        """What is asked for as data, in which edition."""
+        domains = [to_plain(self.config)[role] for role in ("source", "target")]
+        asked = [{k: v for k, v in domain.items() if k not in ("per_class", "transform")} for domain in domains]
+        return json.dumps([asked, self.status["editions"]], sort_keys=True)
+
+    @property
     def numbers(self) -> list[str]:
         """The results that a table can show."""
         return [key for key, value in self.results.items() if type(value) in (int, float)]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the runs' folders say to a cell: its run in each edition, and which runs are no answer, and why."""
+
+    cell: Cell
+    by_edition: dict[str, Record]
+    passed_over: dict[Path, str]
 
 
 @dataclass(frozen=True)
@@ -60,6 +88,8 @@ class Entry:
     """The source and the target in words, where a run is finished."""
     folders: list[Path]
     """Of the finished runs."""
+    passed_over: dict[Path, str] = field(default_factory=dict)
+    """Folders of runs of the same config, and why they are no answer."""
 
     @property
     def heading(self) -> str:
@@ -71,33 +101,73 @@ def records(sweep: Path) -> Records:
     found: dict[str, list[Record]] = {}
     for folder, config in runs_in(sweep):
         status = folder.status
-        editions = status.get("editions")
-        if editions and config.fingerprint(editions) == status.get("fingerprint"):
+        if status.get("editions"):
+            current = status.get("fingerprint") == config.fingerprint(status.get("digests") or {})
             done = status["status"] == FINISHED
             read = [read_json(folder.path / f"{name}.json") if done else {} for name in ("results", "data")]
-            found.setdefault(config.fingerprint({}), []).append(
-                Record(folder.path, edition_name(editions), status, *read)
-            )
+            found.setdefault(config.fingerprint({}), []).append(Record(folder.path, config, current, status, *read))
     return found
+
+
+def answers(wanted: Sequence[Cell], known: Records) -> list[Answer]:
+    """What the runs' folders say to each cell.
+
+    A run is an answer if this version of the code made it, on the data at hand. Of an edition that is not at hand, it
+    is the data of the newest run that counts, for all cells that ask for that data, so that they never mix.
+    """
+    fitting = [[r for r in known.get(cell.config.fingerprint({}), []) if _asked_for(cell, r)] for cell in wanted]
+    newest: dict[str, Record] = {}
+    for cell, of_cell in zip(wanted, fitting, strict=True):
+        for record in of_cell:
+            rival = newest.get(record.kind_of_data)
+            newer = rival is None or record.status["updated"] > rival.status["updated"]
+            if record.current and _at_hand(cell, record) and newer:
+                newest[record.kind_of_data] = record
+    found = []
+    for cell, of_cell in zip(wanted, fitting, strict=True):
+        answer = Answer(cell, {}, {})
+        for record in of_cell:
+            if not record.current:
+                answer.passed_over[record.path] = "made by another version of the code"
+            elif not _at_hand(cell, record) or record.digests != newest[record.kind_of_data].digests:
+                answer.passed_over[record.path] = "made of other data"
+            else:
+                answer.by_edition[record.edition] = record
+        found.append(answer)
+    return found
+
+
+def _asked_for(cell: Cell, record: Record) -> bool:
+    """Whether a run of the cell's config is on the same data sets: the user's own at the same place, or equal."""
+    return record.digests == cell.digests or all(
+        getattr(getattr(record.config, role), place) == getattr(getattr(cell.config, role), place)
+        for role in ("source", "target")
+        for place in places(getattr(cell.config, role))
+    )
+
+
+def _at_hand(cell: Cell, record: Record) -> bool:
+    """Whether the data at hand is the run's, as far as it is of the same edition."""
+    editions = record.status["editions"]
+    same = [role for role in cell.digests if cell.editions[role] == editions[role]]
+    return all(record.digests.get(role) == cell.digests[role] for role in same)
 
 
 def entries(asked: Request, wanted: Sequence[Cell], known: Records) -> list[Entry]:
     """The figures of a table. A column is split where its runs have more than one edition of the data."""
     found = []
+    all_answers = answers(wanted, known)
     for column in asked.columns:
-        there = [(cell, known.get(cell.config.fingerprint({}), [])) for cell in wanted if cell.column == column]
-        for edition in sorted({r.edition for _, of_cell in there for r in of_cell}) or [""]:
+        there = [answer for answer in all_answers if answer.cell.column == column]
+        for edition in sorted({edition for answer in there for edition in answer.by_edition}) or [""]:
             for row in asked.rows:
-                of_row = [
-                    (cell, next((r for r in of_cell if r.edition == edition), None))
-                    for cell, of_cell in there
-                    if cell.row == row
-                ]
+                of_row = [answer for answer in there if answer.cell.row == row]
                 found.append(_entry(asked.table, row, column, edition, of_row))
     return found
 
 
-def _entry(table: Table, row: str, column: str, edition: str, seeds: list[tuple[Cell, Record | None]]) -> Entry:
+def _entry(table: Table, row: str, column: str, edition: str, of_seeds: Sequence[Answer]) -> Entry:
+    seeds = [(answer.cell, answer.by_edition.get(edition)) for answer in of_seeds]
     metric = table.rows[row].metric or table.metric
     finished = [(cell, record) for cell, record in seeds if record and metric in record.numbers]
     done = [record.results for _, record in finished]
@@ -121,7 +191,8 @@ def _entry(table: Table, row: str, column: str, edition: str, seeds: list[tuple[
     }
     return Entry(row, column, edition, metric, len(seeds), [float(r[metric]) for r in done],
                  [r["seconds"] for r in done], published, notes, data[0] if data else {},
-                 [record.path for _, record in finished])  # fmt: skip
+                 [record.path for _, record in finished],
+                 {path: why for answer in of_seeds for path, why in answer.passed_over.items()})  # fmt: skip
 
 
 def _domain(cell: Cell, record: Record, role: str) -> str:
@@ -222,13 +293,30 @@ def footnotes(asked: Request, found: Sequence[Entry]) -> list[str]:
         for note in (note for note in entry.notes if ": " in note):
             notes.setdefault(note, []).append(f"{entry.heading}, {entry.row}")
     lines = []
-    for note, places in notes.items():
-        whole = {p.partition(", ")[0] for p in places}
-        everywhere = len(whole) == 1 and len(places) == len(asked.rows)
-        lines.append(f"{whole.pop() if everywhere else '; '.join(places)}: {note}")
+    for note, where in notes.items():
+        whole = {p.partition(", ")[0] for p in where}
+        everywhere = len(whole) == 1 and len(where) == len(asked.rows)
+        lines.append(f"{whole.pop() if everywhere else '; '.join(where)}: {note}")
+    lines += _origins(found)
     papers = [f"{name}: {paper.source}" for name, paper in asked.table.published.items()]
     ours = "gaps beside published figures are computed from these, as ours are"
     return lines + papers + ([ours] if papers and asked.table.gap else [])
+
+
+def _made_by(folder: Path) -> str:
+    """Revision and versions of the code that made a run, in words."""
+    made = read_json(folder / "environment.json")
+    words = [f"transferlab {made.get('transferlab', '?')}", f"torch {made.get('torch', '?')}"]
+    return ", ".join([f"revision {made['git']}", *words] if made.get("git") else words)
+
+
+def _origins(found: Sequence[Entry]) -> list[str]:
+    """Which versions made the runs, where there are several, and which runs of the same configs are not shown."""
+    made = Counter(_made_by(path) for path in {path for entry in found for path in entry.folders})
+    listed = "; ".join(f"{by} ({number})" for by, number in sorted(made.items()))
+    lines = [f"runs by several versions of the code, which may differ: {listed}"] if len(made) > 1 else []
+    passed_over = Counter({path: why for entry in found for path, why in entry.passed_over.items()}.values())
+    return lines + [f"passed over, {why}: {number}" for why, number in sorted(passed_over.items())]
 
 
 def render(asked: Request) -> str:
@@ -304,13 +392,13 @@ def forecast(asked: Request, wanted: Sequence[Cell]) -> tuple[list[dict[str, str
         for row in asked.rows:
             of_pair = [cell for cell in wanted if (cell.row, cell.column) == (row, column)]
             seeds: dict[str, list[str]] = {"finished": [], "to run": []}
-            for cell in (cell for cell in of_pair if cell.editions):
+            for cell in (cell for cell in of_pair if cell.digests):
                 seeds["to run" if cell.folder in folders else "finished"].append(str(cell.config.seed))
             needs = {f"needs {cell.missing}: {cell.remedy}" for cell in of_pair if cell.missing}
             lines.append(
                 {"column": column, "row": row, **{k: ",".join(v) for k, v in seeds.items()}, "note": "".join(needs)}
             )
-    finished = len({cell.folder for cell in wanted if cell.editions}) - len(waiting)
+    finished = len({cell.folder for cell in wanted if cell.digests}) - len(waiting)
     expected = f"about {_duration(seconds)} one at a time, by the finished ones" if seconds else asked.table.time
     return lines, f"{asked.name}: {len(waiting)} runs to go, {finished} finished" + (f"; {expected}" if waiting else "")
 

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from transferlab.config import Config, from_plain, to_plain
+from transferlab.config import RESULTS_VERSION, Config, from_plain, to_plain
+from transferlab.data import Found
 from transferlab.errors import UserError
 from transferlab.files import make_folder, read_json, write_json, write_text
 
@@ -42,22 +43,35 @@ class RunFolder:
     def results(self) -> dict[str, Any]:
         return read_json(self.path / "results.json")
 
-    def check(self, fingerprint: str) -> None:
-        """Raise :class:`UserError` if the folder holds another config's run. Changes nothing."""
-        theirs = self.status.get("fingerprint")
-        if theirs and theirs != fingerprint:
-            raise UserError(f"{self.path}: holds a run of another config ({theirs}); choose another folder")
-        if not theirs and self.path.is_dir() and any(self.path.iterdir()):
+    def check(self, config: Config, digests: Mapping[str, str]) -> None:
+        """Raise :class:`UserError` if the folder holds another run than that of ``config`` on data of these digests.
+
+        Changes nothing.
+        """
+        if other := self.other(config, digests):
+            raise UserError(f"{self.path}: holds a run {other}; choose another folder")
+        if not self.status.get("fingerprint") and self.path.is_dir() and any(self.path.iterdir()):
             # A run that died before its first status has these.
             ours = (".hydra", "run.log", ".lock", "config.json")
             others = [p.name for p in self.path.iterdir() if p.name not in ours]
             if others:
                 raise UserError(f"{self.path}: not empty and not a run's folder; choose another folder")
 
-    def claim(self, config: Config, fingerprint: str) -> None:
+    def other(self, config: Config, digests: Mapping[str, str]) -> str:
+        """In what the folder's run is another than that of ``config`` on data of these digests; empty if in nothing."""
+        status = self.status
+        if status.get("fingerprint") in (None, config.fingerprint(digests)):
+            return ""
+        version, theirs = status.get("results_version"), status.get("digests")
+        if version != RESULTS_VERSION or not isinstance(theirs, dict):
+            return f"by another version of the code (results version {version or 'unknown'}, this is {RESULTS_VERSION})"
+        changed = [role for role, digest in digests.items() if theirs.get(role) != digest]
+        return f"on other {' and '.join(changed)} data, or on data that has changed" if changed else "of another config"
+
+    def claim(self, config: Config, digests: Mapping[str, str]) -> None:
         """Make this process the folder's owner; the system ends the claim with the process, however it ends."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self.check(fingerprint)
+        self.check(config, digests)
         lock = (self.path / ".lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,6 +113,15 @@ class RunFolder:
             return []
         with path.open(encoding="utf-8", newline="") as file:
             return [{k: _number(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
+
+
+def identity(config: Config, found: Mapping[str, Found]) -> dict[str, Any]:
+    """What status.json keeps of what determines the result of ``config`` on the data found."""
+    digests = {role: data.digest for role, data in found.items()}
+    return {
+        "fingerprint": config.fingerprint(digests), "results_version": RESULTS_VERSION, "digests": digests,
+        "editions": {role: data.edition for role, data in found.items()},
+    }  # fmt: skip
 
 
 def _number(text: str) -> Any:

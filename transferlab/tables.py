@@ -121,15 +121,16 @@ class Cell:
     overrides: list[str]
     sweep: Path
     """The folder of all runs' folders."""
+    digests: dict[str, str]
+    """What the data is known by; empty where it is missing. So are editions."""
     editions: dict[str, str]
-    """Empty where the data is missing."""
     missing: str = ""
     """The data set that is missing."""
     remedy: str = ""
 
     @property
     def folder(self) -> Path:
-        return self.sweep / plan.run_name(self.config, self.editions)
+        return self.sweep / plan.run_name(self.config, self.digests)
 
 
 def request(words: Sequence[str]) -> Request:
@@ -209,33 +210,33 @@ def cells(asked: Request, fetch: bool) -> list[Cell]:
     composed = plan.compose([[*words, *quiet] for words in lists], asked.config_dir)
     found = []
     for (row, column), (one, words) in zip(pairs, composed, strict=True):
-        editions, missing, remedy = _editions(plan.typed(one), asked.render)
+        digests, editions, missing, remedy = _data(plan.typed(one), asked.render)
         of_pair = []
         for seed in asked.seeds:
             one.seed = seed
             job = [*(word for word in words if not plan.is_hydras(word)), f"seed={seed}"]
-            of_pair.append(
-                Cell(row, column, plan.typed(one), job, Path(plan.setting(one, "sweep.dir")), editions, missing, remedy)
-            )
+            sweep = Path(plan.setting(one, "sweep.dir"))
+            of_pair.append(Cell(row, column, plan.typed(one), job, sweep, digests, editions, missing, remedy))
         found.append(of_pair)
     return [cell for of_seed in zip(*found, strict=True) for cell in of_seed]
 
 
-def _editions(config: Config, render: bool) -> tuple[dict[str, str], str, str]:
-    """The editions found; or none, the data set that is missing, and how to get it."""
+def _data(config: Config, render: bool) -> tuple[dict[str, str], dict[str, str], str, str]:
+    """Digests and editions of the data; or none, the data set that is missing, and how to get it."""
     try:
-        return plan.editions(config), "", ""
+        found = plan.find(config)
+        return {r: f.digest for r, f in found.items()}, {r: f.edition for r, f in found.items()}, "", ""
     except DataMissing as error:
-        return {}, error.name, str(error)
+        return {}, {}, error.name, str(error)
     except UserError:
         if not render:
             raise
-        return {}, "", ""  # what a run's folder says stands without its data
+        return {}, {}, "", ""  # what a run's folder says stands without its data
 
 
 def to_run(wanted: Sequence[Cell]) -> list[Cell]:
     """The cells that are not finished, but for those whose data is missing; rows may share a run."""
-    runs = {cell.folder: cell for cell in wanted if cell.editions}
+    runs = {cell.folder: cell for cell in wanted if cell.digests}
     return [cell for folder, cell in runs.items() if RunFolder(folder).status.get("status") not in DONE]
 
 

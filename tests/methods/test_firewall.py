@@ -112,5 +112,5 @@ def test_an_oracle_is_called_oracle_and_never_the_headline(tmp_path, no_data):
 
 def test_plan_names_a_job_by_everything_that_determines_it(no_data):
     base = tiny("dann")
-    names = {c.fingerprint(plan.editions(c)) for c in (base, tiny("dann", lr=0.02), tiny("dann", log_every=5))}
+    names = {c.fingerprint(plan.digests(c)) for c in (base, tiny("dann", lr=0.02), tiny("dann", log_every=5))}
     assert len(names) == 2

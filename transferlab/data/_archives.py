@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import lzma
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
 
 from transferlab.errors import UserError
@@ -59,18 +57,3 @@ def names(paths: Paths) -> list[str]:
 
     assert not list(members(paths, note))
     return listed
-
-
-@lru_cache(maxsize=4)
-def digests(paths: Paths) -> dict[str, str]:
-    """SHA-256 of each archive or file, of a folder over the names and bytes of its files."""
-    record = {}
-    for path in paths:
-        digest = hashlib.sha256()
-        if path.is_dir():
-            for name, content in members((path,)):
-                digest.update(f"{name} {len(content)}\n".encode() + content)
-        else:
-            digest.update(path.read_bytes())
-        record[path.name] = digest.hexdigest()
-    return record

@@ -43,8 +43,10 @@ class Remote:
 class Found:
     """A data set that is at hand; load("train" | "test") reads a split.
 
-    classes is empty where the data has no labels. shape is one sample's: (C, H, W), (1, T, F) or (D,). described: how
-    many numbers describe each class, 0 where nothing does. remark: what was met on the way that is not in the data.
+    classes is empty where the data has no labels. shape is one sample's: (C, H, W), (1, T, F) or (D,). digest: of all
+    that determines the samples but the options, files by their content; see :func:`~transferlab.data._content.digest`.
+    described: how many numbers describe each class, 0 where nothing does. remark: what was met on the way that is not
+    in the data.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Found:
     classes: tuple[str, ...]
     shape: tuple[int, ...]
     load: Callable[[str], Dataset]
+    digest: str
     described: int = 0
     remark: str = ""
 

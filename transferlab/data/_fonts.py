@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from functools import cache
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from transferlab.config import require
+from transferlab.data import _content
 
 SIZE = 48
 """Pixels of a digit's cell."""
@@ -69,16 +69,12 @@ def _folder(package: str) -> Path:
     return Path(spec.origin).parent / "files"
 
 
-@cache
 def digest(paths: tuple[Path, ...]) -> str:
-    """SHA-256 over the fonts' bytes, in order."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    """SHA-256 of the ink of :func:`digits`."""
+    return _content.drawn(lambda: digits(paths)[0], _content.digest(paths))
 
 
-@cache
+@_content.remembered(maxsize=2)
 def digits(paths: tuple[Path, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Ink uint8 [fonts, 10, 48, 48] of the digits, in the middle of their cells, and its width in pixels [fonts, 10].
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
+from transferlab.data._content import digest, drawn
 from transferlab.data._files import Found
 from transferlab.data.dataset import Dataset
 
@@ -23,7 +25,8 @@ def described(found: Found) -> Found:
     def load(split: str) -> Dataset:
         return dataclasses.replace(found.load(split), signatures=bitmaps(found.classes))
 
-    return dataclasses.replace(found, load=load, described=2 * SIZE**2)
+    signatures = drawn(lambda: bitmaps(found.classes), found.classes, digest([Path(__file__)]))
+    return dataclasses.replace(found, load=load, digest=digest([], found.digest, signatures), described=2 * SIZE**2)
 
 
 @cache
@@ -34,11 +37,12 @@ def bitmaps(characters: tuple[str, ...]) -> np.ndarray:
 
 def glyph(character: str) -> np.ndarray:
     """float32 [SIZE, SIZE]: DejaVu Sans, set in a square as MNIST's digits are, 20 of 28 pixels, and averaged."""
-    from matplotlib.font_manager import findfont
+    import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
     canvas = Image.new("L", (160, 160))
-    font = ImageFont.truetype(findfont("DejaVu Sans"), 64)
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    font = ImageFont.truetype(str(path), 64)
     ImageDraw.Draw(canvas).text((40, 40), character, fill=255, font=font)
     shape = canvas.crop(canvas.getbbox())
     scale = 20 / max(shape.size)

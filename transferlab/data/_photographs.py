@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from transferlab.data._content import digest
 from transferlab.data._files import Settings, cache_dir, roots
 from transferlab.data._images import rgb
 from transferlab.errors import DataMissing
@@ -35,12 +36,11 @@ class Photographs:
         whole = counts == [200, 200] and self.parts["test"] == "test"
         return "full" if whole else "bsds500-" + "+".join(map(str, counts))
 
-    def digest(self, split: str) -> str:
-        """SHA-256 over the photographs' bytes, in order."""
-        digest = hashlib.sha256()
-        for path in self.paths[split]:
-            digest.update(path.read_bytes())
-        return digest.hexdigest()
+    @cached_property
+    def digest(self) -> str:
+        """Of the content of all photographs, and of which part they are."""
+        files = {f"{part}/{path.name}": path for split, part in self.parts.items() for path in self.paths[split]}
+        return digest(files)
 
     def read(self, split: str) -> list[np.ndarray]:
         """uint8 [H, W, 3] for each photograph of the split."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from transferlab.data import mnist
 from transferlab.data._arrays import ArraysOnly
+from transferlab.data._content import digest
 from transferlab.data._files import Found, Settings, cache_dir, provenance, roots
 from transferlab.data._images import rgb
 from transferlab.data.dataset import Dataset
@@ -26,12 +27,15 @@ PICKLES = ("mnist_m_data.pkl", "mnistm_data.pkl", "mnistm.pkl", "keras_mnistm.pk
 def find(settings: Settings, classes: tuple[str, ...]) -> Found:
     """The released set in one of its layouts. Raises :class:`UserError` where there is none."""
     for folder in (root / name for root in roots(settings) for name in FOLDERS):
-        if (folder / "mnist_m_train_labels.txt").is_file() and (folder / "mnist_m_test_labels.txt").is_file():
-            return _found(classes, partial(_pictures, folder))
-        if (folder / "mnist_m_train.pt").is_file() and (folder / "mnist_m_test.pt").is_file():
-            return _found(classes, partial(_tensors, folder))
+        files = [folder / f"mnist_m_{name}" for name in ("train_labels.txt", "test_labels.txt", "train", "test")]
+        if files[0].is_file() and files[1].is_file():
+            return _found(classes, partial(_pictures, folder), digest(path for path in files if path.exists()))
+        files = [folder / f"mnist_m_{split}.pt" for split in ("train", "test")]
+        if all(path.is_file() for path in files):
+            return _found(classes, partial(_tensors, folder), digest(files))
         for pickled in (folder / name for name in PICKLES if (folder / name).is_file()):
-            return _found(classes, partial(_arrays, pickled, mnist.find(mnist.Config(), settings)))
+            digits = mnist.find(mnist.Config(), settings)
+            return _found(classes, partial(_arrays, pickled, digits), digest([pickled], digits.digest))
     raise UserError(
         "mnistm.build=released: not found; put mnist_m_train/, mnist_m_train_labels.txt and the same for test, "
         f"or mnist_m_train.pt and mnist_m_test.pt, or {PICKLES[0]} "
@@ -39,7 +43,7 @@ def find(settings: Settings, classes: tuple[str, ...]) -> Found:
     )
 
 
-def _found(classes: tuple[str, ...], read: Callable[[str], tuple[np.ndarray, np.ndarray, Path]]) -> Found:
+def _found(classes: tuple[str, ...], read: Callable[[str], tuple[np.ndarray, np.ndarray, Path]], content: str) -> Found:
     def load(split: str) -> Dataset:
         images, labels, path = read(split)
         if images.dtype != np.uint8 or images.shape[1:] != (3, 28, 28) or len(images) != len(labels):
@@ -50,7 +54,7 @@ def _found(classes: tuple[str, ...], read: Callable[[str], tuple[np.ndarray, np.
             raise UserError(f"{path}: labels {labels.min()} to {labels.max()}, allowed are 0 to 9")
         return Dataset(images, labels, classes, provenance("mnistm", "released", split, len(images), [path]))
 
-    return Found("mnistm", "released", classes, (3, 28, 28), load)
+    return Found("mnistm", "released", classes, (3, 28, 28), load, content)
 
 
 def _pictures(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, Path]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from transferlab.data import _content
 from transferlab.data._files import Found, provenance
 from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
@@ -34,13 +35,19 @@ def found(
 ) -> Found:
     """A data set of two splits: ``read(*files[split])`` gives inputs and labels; without files it is the sample."""
     if files is None:
-        return Found(name, "sample", classes, shape, lambda split: load(name, split, classes))
+        return Found(name, "sample", classes, shape, lambda split: load(name, split, classes), digest(name))
 
     def whole(split: str) -> Dataset:
         inputs, labels = read(*files[split])
         return Dataset(inputs, labels, classes, provenance(name, edition, split, len(inputs), files[split]))
 
-    return Found(name, edition, classes, shape, whole)
+    content = _content.digest(path for of_split in files.values() for path in of_split)
+    return Found(name, edition, classes, shape, whole, content)
+
+
+def digest(name: str) -> str:
+    """Of the packaged sample of ``name``, as its checksums say, which :func:`load` insists on."""
+    return _content.digest([], sorted(line for line in _index().items() if line[0].startswith(f"{name}.")))
 
 
 def load(name: str, split: str, classes: tuple[str, ...]) -> Dataset:

@@ -5,7 +5,6 @@ Lengths are in half widths of a sign: x to the right and y downwards from its ce
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from transferlab.data._content import digest as digest_of
+from transferlab.data._content import drawn
 from transferlab.data.gtsrb import CLASSES
 
 if TYPE_CHECKING:
@@ -39,10 +40,9 @@ def drawings() -> np.ndarray:
     return signs
 
 
-@cache
 def digest() -> str:
     """SHA-256 of the drawings."""
-    return hashlib.sha256(drawings().tobytes()).hexdigest()
+    return drawn(drawings, digest_of([Path(__file__)]))
 
 
 def _pixels(draw: Callable[[Sheet], None]) -> np.ndarray:

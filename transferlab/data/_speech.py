@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from transferlab.data._archives import Paths, members
+from transferlab.data._content import remembered
 from transferlab.errors import UserError
 
 RATE = 8000
@@ -44,7 +45,7 @@ def parse(name: str) -> tuple[str, int, int] | None:
 
 
 # Not kept on disk: all 3,000 clips of FSDD take less time than importing torch.
-@lru_cache(maxsize=4)  # splits and speakers are parts of the same files
+@remembered(maxsize=4)  # splits and speakers are parts of the same files
 def read(paths: Paths) -> Clips:
     """All recordings in ``paths``, sorted by speaker, digit and take.
 

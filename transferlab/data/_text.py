@@ -6,13 +6,13 @@ import importlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 
 from transferlab.config import require
-from transferlab.data._archives import Paths, digests
+from transferlab.data._archives import Paths
+from transferlab.data._content import digest, digests, remembered
 from transferlab.data._files import Found
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
@@ -49,7 +49,7 @@ def find(
 
     def load(split: str) -> Dataset:
         documents, labels = texts(split)
-        counter, idf = _fitted(options.vocabulary, theirs, options.words)
+        counter, idf = _fitted(theirs, options.vocabulary, options.words)
         bags = counter.transform(documents)
         kept = np.flatnonzero(bags.getnnz(axis=1))
         dropped = len(documents) - len(kept)
@@ -68,11 +68,11 @@ def find(
         }  # fmt: skip
         return Dataset(bags.toarray().astype(np.float32), None if labels is None else labels[kept], classes, record)
 
-    return Found(name, edition, classes, (options.words,), load)
+    return Found(name, edition, classes, (options.words,), load, digest([*paths, *theirs]))
 
 
-@lru_cache(maxsize=2)
-def _fitted(vocabulary: str, paths: Paths, words: int) -> tuple[Any, Any]:
+@remembered(maxsize=2)
+def _fitted(paths: Paths, vocabulary: str, words: int) -> tuple[Any, Any]:
     """A CountVectorizer and a TfidfTransformer fitted on the training texts of data set ``vocabulary``."""
     from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 

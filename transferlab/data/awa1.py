@@ -12,7 +12,6 @@ With features other than the deep ones that papers after 2015 use, their numbers
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +19,8 @@ import numpy as np
 
 from transferlab.config import require
 from transferlab.data import _arrays
+from transferlab.data._archives import Paths
+from transferlab.data._content import digest, remembered
 from transferlab.data._files import Found, Settings, by_hand, provenance
 from transferlab.data._selection import Selection
 from transferlab.data._split import held_out
@@ -51,7 +52,7 @@ def find(options: Config, settings: Settings) -> Found:
     """
     origin = "arrays as transferlab/data/awa1.py names them, made from https://cvml.ista.ac.at/AwA"
     paths = by_hand("awa1", ("awa1", "AwA1"), [("features.npz", "attributes.npz")], settings, origin)
-    features, labels = _images(*paths)
+    features, labels = _images(tuple(paths))
     names, parts, table = _classes(paths[1], options)
     if options.signatures == "glove":
         paths += by_hand("glove", ("words", "glove"), [("glove.npz",)], settings, "arrays words and vectors of GloVe")
@@ -72,7 +73,7 @@ def find(options: Config, settings: Settings) -> Found:
         inputs = features[chosen].astype(np.float32)
         return Dataset(inputs, new_labels, classes, record, signatures[wanted])
 
-    return Found("awa1", "full", classes, features.shape[1:], load, described=signatures.shape[1])
+    return Found("awa1", "full", classes, features.shape[1:], load, digest(paths), described=signatures.shape[1])
 
 
 def _rows(labels: np.ndarray, label: int, part: str, split: str) -> np.ndarray:
@@ -82,9 +83,10 @@ def _rows(labels: np.ndarray, label: int, part: str, split: str) -> np.ndarray:
     return rows[held_out(len(rows), TEST_FRACTION, label) == (split == "test")]
 
 
-@lru_cache(maxsize=1)  # the two domains are parts of one table
-def _images(path: Path, attributes: Path) -> tuple[np.ndarray, np.ndarray]:
+@remembered(maxsize=1)  # the two domains are parts of one table
+def _images(paths: Paths) -> tuple[np.ndarray, np.ndarray]:
     """float16 or float32 [N, D] and int64 [N]."""
+    path, attributes = paths
     arrays = _arrays.read(path, ["features", "labels"])
     features, labels = arrays["features"], arrays["labels"].astype(np.int64)
     if features.ndim != 2 or features.dtype.kind != "f" or labels.shape != features.shape[:1]:

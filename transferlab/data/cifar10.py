@@ -9,8 +9,9 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from transferlab.config import require
-from transferlab.data._archives import Paths, digests, members, names
+from transferlab.data._archives import Paths, members, names
 from transferlab.data._arrays import ArraysOnly
+from transferlab.data._content import digest, digests
 from transferlab.data._files import Found, Settings, by_hand
 from transferlab.data._images import read_image
 from transferlab.data._selection import Selection
@@ -47,7 +48,7 @@ def find(options: Config, settings: Settings) -> Found:
         record = {"name": "cifar10", "edition": edition, "split": split, "count": len(images), "files": digests(paths)}
         return Dataset(images, labels, CLASSES, record)
 
-    return Found("cifar10", edition, CLASSES, (3, 32, 32), load)
+    return Found("cifar10", edition, CLASSES, (3, 32, 32), load, digest(paths))
 
 
 def _batches(paths: Paths, split: str) -> tuple[np.ndarray, np.ndarray]:

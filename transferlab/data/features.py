@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from transferlab.config import require
+from transferlab.config import place, require
 from transferlab.data import _arrays, _delimited
+from transferlab.data._content import digest, remembered
 from transferlab.data._files import Found, Settings, provenance
 from transferlab.data._selection import Selection
 from transferlab.data._split import held_out
@@ -33,7 +33,7 @@ class Config(Selection):
     group and split are the vectors. Sparse matrices are read from .mat, and from .npz as SciPy saves them.
     """
 
-    path: str = ""
+    path: str = place()
     """The file: .npz, .mat, or a table .csv, .tsv or .txt, which may be packed as .gz."""
     inputs: str = "features"
     """The array with the vectors; not for tables of text."""
@@ -84,7 +84,7 @@ def find(options: Config, settings: Settings) -> Found:
     path = Path(options.path).expanduser()
     require(path.is_file(), f"{path}: no such file")
     keys = options.inputs, options.labels, options.group, options.group_pattern, options.signatures, options.split
-    table = _read(path, path.stat().st_mtime_ns, *keys, options.test_fraction)
+    table = _read(path, *keys, options.test_fraction)
 
     def load(split: str) -> Dataset:
         rows = np.flatnonzero(table.test == (split == "test"))
@@ -94,12 +94,14 @@ def find(options: Config, settings: Settings) -> Found:
         return Dataset(inputs, table.labels[rows], table.classes, record, table.signatures, groups)
 
     length = 0 if table.signatures is None else table.signatures.shape[1]
-    return Found("features", "full", table.classes, table.inputs.shape[1:], load, described=length, remark=table.remark)
+    content = digest({path.suffix: path})  # its kind, not its name
+    shape = table.inputs.shape[1:]
+    return Found("features", "full", table.classes, shape, load, content, described=length, remark=table.remark)
 
 
-@lru_cache(maxsize=2)  # source and target; a sweep finds them for each job
+@remembered(maxsize=2)  # source and target; a sweep finds them for each job
 def _read(
-    path: Path, changed: int, inputs: str, labels: str, group: str | None, pattern: str | None,
+    path: Path, inputs: str, labels: str, group: str | None, pattern: str | None,
     signatures: str | None, split: str | None, fraction: float,
 ) -> Table:  # fmt: skip
     others = [key for key in (labels, group, split) if key is not None]

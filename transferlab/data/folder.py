@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from transferlab.config import require
+from transferlab.config import place, require
+from transferlab.data._content import digest
 from transferlab.data._files import Found, Settings, provenance, sha256
 from transferlab.data._images import Spans, read_image, spans
 from transferlab.data._selection import Selection
@@ -39,7 +40,7 @@ class Sized(Selection):
 class Config(Sized):
     """Images in class-per-folder layout: root/<class>/*.png, or root/train/<class> and root/test/<class>."""
 
-    root: str = ""
+    root: str = place()
     """The folder."""
     test_fraction: float = TEST_FRACTION
     """Share of each class that is kept for testing where there is no train/ and test/."""
@@ -83,6 +84,8 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
         _note_repeats(tree, checksums, split_of)
         return spans(tree.files), checksums
 
+    content = digest({path.relative_to(root).as_posix(): path for path in tree.files})
+
     def load(split: str) -> Dataset:
         scale, checksums = whole_set()
         paths = [path for path in tree.files if split_of[path] == split]
@@ -91,7 +94,7 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
         record["files"] = {tree.name(path): checksums[tree.name(path)] for path in paths}
         return Dataset(pixels, np.array([labels[path] for path in paths], np.int64), classes, record)
 
-    return Found(name, edition, classes, (3, options.size, options.size), load, remark=tree.remark)
+    return Found(name, edition, classes, (3, options.size, options.size), load, content, remark=tree.remark)
 
 
 def _note_repeats(tree: Tree, checksums: Mapping[str, str], split_of: Mapping[Path, str]) -> None:

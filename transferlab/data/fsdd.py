@@ -8,7 +8,8 @@ import numpy as np
 
 from transferlab.config import nearest, require
 from transferlab.data import _speech
-from transferlab.data._archives import digests, names
+from transferlab.data._archives import names
+from transferlab.data._content import digest, digests
 from transferlab.data._files import Found, Settings, by_hand
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
@@ -52,4 +53,4 @@ def find(options: Config, settings: Settings) -> Found:
         }  # fmt: skip
         return Dataset(clips.spectrograms[rows], clips.digits[rows], CLASSES, record)
 
-    return Found("fsdd", edition, CLASSES, (1, _speech.SIZE, _speech.SIZE), load)
+    return Found("fsdd", edition, CLASSES, (1, _speech.SIZE, _speech.SIZE), load, digest(paths))

@@ -12,6 +12,7 @@ import numpy as np
 
 from transferlab.config import require
 from transferlab.data import _arrays
+from transferlab.data._content import digest
 from transferlab.data._files import Found, Settings, by_hand, provenance
 from transferlab.data._images import rgb
 from transferlab.data._selection import Selection
@@ -68,6 +69,7 @@ def find(options: Config, settings: Settings) -> Found:
     tables = {split: [path] if packed else _tables(path, split) for split, path in places.items()}
     count = sum(_count(path) for paths in tables.values() for path in paths)
     edition = "full" if count == COUNT and not packed else f"subset-{count}"
+    content = digest([*paths, *(() if packed else tables["test"])])
 
     def load(split: str) -> Dataset:
         if packed:
@@ -78,7 +80,7 @@ def find(options: Config, settings: Settings) -> Found:
         groups = np.unique(labels * 100_000 + tracks, return_inverse=True)[1] if split == "train" else None
         return Dataset(images, labels, CLASSES, record, groups=groups)
 
-    return Found("gtsrb", edition, CLASSES, (3, options.size, options.size), load)
+    return Found("gtsrb", edition, CLASSES, (3, options.size, options.size), load, content)
 
 
 def _arrays_of(path: Path, split: str, options: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

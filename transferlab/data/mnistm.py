@@ -6,7 +6,6 @@ the seed and :data:`VERSION`; or read as released, where the user has it.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +15,7 @@ import numpy as np
 from transferlab.config import require
 from transferlab.data import _released_mnistm as released
 from transferlab.data import mnist
+from transferlab.data._content import digest
 from transferlab.data._files import Found, Settings
 from transferlab.data._generated import cached, versioned
 from transferlab.data._photographs import Photographs, bsds500, packaged, patches, where
@@ -52,26 +52,25 @@ def find(options: Config, settings: Settings) -> Found:
     named = {"full": "bsds500", "sample": "packaged-photographs"}.get(photographs.edition, photographs.edition)
     edition = digits.edition if photographs.edition == usual else f"{digits.edition}-{named}"
     edition = versioned(edition, VERSION)
+    content = digest([], VERSION, options.seed, digits.digest, photographs.digest)
 
     def load(split: str) -> Dataset:
         source = digits.load(split)
-        digest = photographs.digest(split)
-        ingredients = [VERSION, options.seed, split, hashlib.sha256(source.inputs.tobytes()).hexdigest(), digest]
         rng = np.random.default_rng([options.seed, split == "test"])
         images = cached(
             "mnistm",
-            ingredients,
+            [content, split],
             len(source),
             lambda: blend(source.inputs, patches(photographs.read(split), len(source), 28, rng)),
         )
         record = {
             "name": "mnistm", "edition": edition, "split": split, "count": len(images), "generator": VERSION,
             "seed": options.seed, "photographs": f"{photographs.name} ({photographs.parts[split]})",
-            "photographs_sha256": digest, "files": source.provenance["files"],
+            "photographs_sha256": photographs.digest, "files": source.provenance["files"],
         }  # fmt: skip
         return Dataset(images, source.labels, mnist.CLASSES, record)
 
-    return Found("mnistm", edition, mnist.CLASSES, (3, 28, 28), load)
+    return Found("mnistm", edition, mnist.CLASSES, (3, 28, 28), load, content)
 
 
 def _photographs(options: Config, settings: Settings, edition: str) -> Photographs:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from transferlab.config import require
 from transferlab.data import _text
 from transferlab.data._archives import Paths, members
+from transferlab.data._content import remembered
 from transferlab.data._files import Found, Settings, by_hand
 
 CLASSES = (
@@ -49,7 +49,7 @@ def training_texts(paths: Paths) -> list[str]:
     return messages(paths)[0][0]
 
 
-@lru_cache(maxsize=1)
+@remembered(maxsize=1)
 def messages(paths: Paths) -> tuple[_text.Texts, _text.Texts]:
     """Training and test messages, without the headers, footers and quotes that give a group away.
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from transferlab.config import nearest, require
 from transferlab.data import _samples
-from transferlab.data._archives import Paths, digests, members, names
+from transferlab.data._archives import Paths, members, names
+from transferlab.data._content import digest, digests
 from transferlab.data._files import Found, Remote, Settings, at_hand, files_or_sample
 from transferlab.data._selection import Selection, of_classes
 from transferlab.data.dataset import Dataset
@@ -71,6 +72,7 @@ def find(options: Config, settings: Settings) -> Found:
         require(name in alphabets, f"omniglot.alphabets: no {name} in edition {edition}; allowed are {allowed}")
     wanted = options.alphabets or alphabets
     classes = tuple(name for name in everything if name.partition("/")[0] in wanted)
+    content = digest(paths) if paths else _samples.digest("omniglot")
 
     def load(split: str) -> Dataset:
         if not paths:
@@ -82,7 +84,7 @@ def find(options: Config, settings: Settings) -> Found:
         }  # fmt: skip
         return Dataset(images, labels, classes, record)
 
-    return Found("omniglot", edition, classes, (1, SIZE, SIZE), load)
+    return Found("omniglot", edition, classes, (1, SIZE, SIZE), load, content)
 
 
 def _paths(settings: Settings) -> Paths:

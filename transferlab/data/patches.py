@@ -46,11 +46,11 @@ def find(options: Config, settings: Settings) -> Found:
         record = {
             "name": "patches", "edition": edition, "split": split, "count": count, "seed": options.seed, "files": {},
             "photographs": f"{photographs.name} ({photographs.parts[split]})",
-            "photographs_sha256": photographs.digest(split),
+            "photographs_sha256": photographs.digest,
         }  # fmt: skip
         return Dataset(cut if options.colour else grey(cut), None, (), record)
 
-    return Found("patches", edition, (), (channels, options.size, options.size), load)
+    return Found("patches", edition, (), (channels, options.size, options.size), load, photographs.digest)
 
 
 def grey(images: np.ndarray) -> np.ndarray:

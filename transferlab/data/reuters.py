@@ -6,7 +6,6 @@ import html
 import importlib
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from transferlab.data import _text
 from transferlab.data._archives import Paths, members
+from transferlab.data._content import remembered
 from transferlab.data._files import Found, Settings, by_hand
 from transferlab.errors import UserError
 
@@ -76,7 +76,7 @@ def unlabelled(paths: Paths, split: str) -> list[str]:
     return [s.text for s in stories(paths) if s.has_body and (s.split == "TEST") == (split == "test")]
 
 
-@lru_cache(maxsize=1)
+@remembered(maxsize=1)
 def stories(paths: Paths) -> list[Story]:
     """All stories. Raises :class:`UserError` naming a file that is damaged or missing."""
     found: list[Story] = []

@@ -9,7 +9,7 @@ import numpy as np
 
 from transferlab.config import require
 from transferlab.data import _speech, fsdd
-from transferlab.data._archives import digests
+from transferlab.data._content import digest, digests
 from transferlab.data._files import Found, Settings, by_hand
 from transferlab.data._selection import Selection
 from transferlab.data._split import held_out
@@ -53,7 +53,7 @@ def find(options: Config, settings: Settings) -> Found:
         }  # fmt: skip
         return Dataset(inputs, np.concatenate(labels), classes, record)
 
-    return Found("spoken_digits", edition, classes, found[0].shape, load)
+    return Found("spoken_digits", edition, classes, found[0].shape, load, digest([], *(part.digest for part in found)))
 
 
 def _find(language: str, settings: Settings) -> Found:
@@ -76,4 +76,4 @@ def _find(language: str, settings: Settings) -> Found:
         }  # fmt: skip
         return Dataset(clips.spectrograms[rows], clips.digits[rows], CLASSES, record)
 
-    return Found("spoken_digits", language, CLASSES, (1, _speech.SIZE, _speech.SIZE), load)
+    return Found("spoken_digits", language, CLASSES, (1, _speech.SIZE, _speech.SIZE), load, digest(paths))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from transferlab.data import _fonts
+from transferlab.data._content import digest
 from transferlab.data._files import Found, Settings
 from transferlab.data._generated import (
     Draws,
@@ -69,26 +70,27 @@ def find(options: Config, settings: Settings) -> Found:
     edition = versioned("full" if everything else "sample", VERSION)
     packages = tuple(_fonts.FAMILIES) if everything else ("matplotlib",)
     size = options.size
+    fonts = {split: _fonts.files(packages, split) for split in ("train", "test")}
+    ink = {split: _fonts.digest(paths) for split, paths in fonts.items()}
+    content = digest([], VERSION, options.seed, options.count, size, ink)
 
     def load(split: str) -> Dataset:
         count = options.count if split == "train" else options.count // 10
-        fonts = _fonts.files(packages, split)
         labels = balanced(count, 10, options.seed, split)
-        ingredients = [VERSION, _fonts.digest(fonts), split, options.seed, count, size]
         images = cached(
             "syn_numbers",
-            ingredients,
+            [content, split],
             count,
-            lambda: generate(labels, size, *_fonts.digits(fonts), options.seed, split),
+            lambda: generate(labels, size, *_fonts.digits(fonts[split]), options.seed, split),
         )
         record = {
             "name": "syn_numbers", "edition": edition, "split": split, "count": count, "generator": VERSION,
-            "seed": options.seed, "size": size, "fonts": [path.name for path in fonts],
-            "fonts_sha256": _fonts.digest(fonts), "files": {},
+            "seed": options.seed, "size": size, "fonts": [path.name for path in fonts[split]],
+            "digits_sha256": ink[split], "files": {},
         }  # fmt: skip
         return Dataset(images, labels, CLASSES, record)
 
-    return Found("syn_numbers", edition, CLASSES, (3, size, size), load)
+    return Found("syn_numbers", edition, CLASSES, (3, size, size), load, content)
 
 
 def generate(labels: np.ndarray, size: int, ink: np.ndarray, widths: np.ndarray, seed: int, split: str) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from transferlab.data import _photographs, _sign_drawings
+from transferlab.data._content import digest
 from transferlab.data._files import Found, Settings
 from transferlab.data._generated import (
     Draws,
@@ -59,26 +60,26 @@ def find(options: Config, settings: Settings) -> Found:
     photographs = _photographs.best("syn_signs", settings)
     edition = versioned(photographs.edition, VERSION)
     size = options.size
+    drawings = _sign_drawings.digest()
+    content = digest([], VERSION, options.seed, options.count, size, drawings, photographs.digest)
 
     def load(split: str) -> Dataset:
         count = options.count if split == "train" else options.count // 10
-        digest = photographs.digest(split)
-        ingredients = [VERSION, _sign_drawings.digest(), digest, split, options.seed, count, size]
         labels = balanced(count, len(CLASSES), options.seed, split)
         images = cached(
             "syn_signs",
-            ingredients,
+            [content, split],
             count,
             lambda: generate(labels, size, photographs.read(split), options.seed, split),
         )
         record = {
             "name": "syn_signs", "edition": edition, "split": split, "count": count, "generator": VERSION,
-            "drawings_sha256": _sign_drawings.digest(), "seed": options.seed, "size": size, "files": {},
-            "photographs": f"{photographs.name} ({photographs.parts[split]})", "photographs_sha256": digest,
+            "drawings_sha256": drawings, "seed": options.seed, "size": size, "files": {},
+            "photographs": f"{photographs.name} ({photographs.parts[split]})", "photographs_sha256": photographs.digest,
         }  # fmt: skip
         return Dataset(images, labels, CLASSES, record)
 
-    return Found("syn_signs", edition, CLASSES, (3, size, size), load)
+    return Found("syn_signs", edition, CLASSES, (3, size, size), load, content)
 
 
 def generate(labels: np.ndarray, size: int, photographs: list[np.ndarray], seed: int, split: str) -> np.ndarray:
