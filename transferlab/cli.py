@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import signal
@@ -31,6 +32,9 @@ def main() -> NoReturn:
     words = sys.argv[1:] or ["--help"]
     verb = words.pop(0) if "=" not in words[0] and not words[0].startswith("-") else "run"
     logging.captureWarnings(True)
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows ASCII alone, a name that is no text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         if verb not in VERBS:
             raise UserError(f"{verb}: no such verb; allowed are {', '.join(VERBS)}{nearest(verb, VERBS)}")
@@ -273,7 +277,7 @@ def _start_logging(folder: RunFolder, parallel: bool) -> list[logging.Handler]:
     screen = logging.StreamHandler(sys.stderr)
     screen.setFormatter(logging.Formatter(f"{folder.path.name}: %(message)s" if parallel else "%(message)s"))
     screen.addFilter(lambda record: record.name != log_file.name)
-    file = logging.FileHandler(folder.path / "run.log")
+    file = logging.FileHandler(folder.path / "run.log", encoding="utf-8", errors="backslashreplace")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.INFO)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)

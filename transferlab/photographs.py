@@ -5,7 +5,8 @@
 conse.png shows ten of the photographs with the network's five likeliest classes and ConSE's five (Norouzi et al., ICLR
 2014) among the names of ImageNet's classes and all other nouns that have a word vector; with ``devise``, also what the
 map of that run says (Frome et al., NIPS 2013). Where the folder has a sub-folder for each class, features.npz gets the
-network's features and the word vectors of the classes, for ``source=features`` and any zero-shot method.
+network's features for ``source=features`` and any method, which needs no word vectors; with them it also gets those of
+the classes, for zero-shot methods.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from transferlab.config import DataConfig, nearest, require
 from transferlab.data import _arrays
-from transferlab.data._files import by_hand
+from transferlab.data._files import at_hand, by_hand
 from transferlab.data._images import images_in, read_image
 from transferlab.data._words import glove, known
 from transferlab.errors import UserError
@@ -53,27 +54,40 @@ def run(words: Sequence[str]) -> int:
     require(len(paths) > 0, f"{root}: holds no images")
     settings = DataConfig(root=options["data.root"])
     origin = "arrays words and vectors of GloVe"
-    (words_file,) = by_hand("glove", ("words", "glove"), [("glove.npz",)], settings, origin)
-    devise = None if options["devise"] is None else _map(Path(options["devise"]))
-    net, names = network(), imagenet()
     places = [p.relative_to(root).parts for p in paths]
     classes = sorted({place[0] for place in places}) if all(len(place) > 1 for place in places) else []
-    signatures = glove(words_file, classes) if len(classes) >= 2 else None
+    vectors = "words", "glove"
+    here = at_hand(vectors, [("glove.npz",)], settings)
+    if len(classes) < 2 or options["devise"] is not None:  # nothing to write but the picture, which needs them
+        here = by_hand("glove", vectors, [("glove.npz",)], settings, origin)
+    devise = None if options["devise"] is None else _map(Path(options["devise"]))
+    net, names = network(), imagenet()
+    features, logits = look(net, paths)
+    out.mkdir(parents=True, exist_ok=True)
+    labels = np.array([classes.index(place[0]) if classes else 0 for place in places])
+    named = len(here) == 1 and len(classes) >= 2 and bool(known(here[0], classes).all())
+    signatures = glove(here[0], classes) if named else None
+    if len(classes) >= 2:
+        described: dict[str, Any] = {} if signatures is None else {"signatures": signatures}
+        path = out / "features.npz"
+        np.savez(path, features=features.numpy(), labels=labels, classes=np.array(classes), **described)
+        print(f"{path}: {len(paths)} photographs of {len(classes)} classes, for source=features")
+        if signatures is None:
+            missing = [name for name, there in zip(classes, known(here[0], classes)) if not there] if here else []
+            why = f"none of class {', '.join(missing)}" if missing else "no glove.npz in <data.root>/words"
+            print(f"without signatures of the classes, as there are no word vectors: {why}")
+    if not here:
+        return 0
+    words_file = here[0]
     # A class of ImageNet without a word vector cannot be combined: it is left out of ConSE's sum.
     worded = known(words_file, names)
     seen = [name for name, fits in zip(names, worded) if fits]
     candidates = list(dict.fromkeys([*seen, *nouns(words_file)]))
     table = torch.from_numpy(glove(words_file, candidates))
 
-    features, logits = look(net, paths)
-    out.mkdir(parents=True, exist_ok=True)
     codes = F.normalize(torch.from_numpy(glove(words_file, seen)))
     embedded = compose(logits[:, torch.from_numpy(worded)], codes, T)
     if signatures is not None:
-        labels = np.array([classes.index(place[0]) for place in places])
-        path = out / "features.npz"
-        np.savez(path, features=features.numpy(), labels=labels, classes=np.array(classes), signatures=signatures)
-        print(f"{path}: {len(paths)} photographs of {len(classes)} classes, for source=features")
         scores = compare(embedded, torch.from_numpy(signatures), "cosine", None).numpy()
         accuracy = mean_class_accuracy(scores, labels, len(classes))
         print(f"ConSE({T}) among these classes: {accuracy:.3f} mean per class")

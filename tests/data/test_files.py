@@ -3,17 +3,21 @@
 import gzip
 import hashlib
 import http.server
+import io
+import pickle
 import threading
 import urllib.error
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from transferlab import data
 from transferlab.config import DataConfig
-from transferlab.data import _files, mnist
+from transferlab.data import _files, _generated, mnist
+from transferlab.data._arrays import ArraysOnly
 from transferlab.data._files import Remote
-from transferlab.errors import UserError
+from transferlab.errors import DataMissing, UserError
 
 
 def idx(array):
@@ -157,3 +161,68 @@ def test_a_host_that_does_not_answer_is_asked_once(monkeypatch):
     for _ in range(3):
         find()
     assert len(calls) == 1
+
+
+def test_without_a_home_folder_the_cache_is_left_out(monkeypatch):
+    def nobody(*_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("TRANSFERLAB_DATA", raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    assert _files.roots(DataConfig()) == []
+    with pytest.raises(DataMissing, match="put svhn.mat into <data.root>/svhn$"):
+        _files.files_or_sample("svhn", ["svhn"], {"svhn.mat": None}, DataConfig(), sample=False)
+    assert _generated.cached("x", [1], 5, lambda: np.arange(5)).tolist() == [0, 1, 2, 3, 4]
+
+
+def described(name, state=None):
+    """A pickle's dtype, of kind ``name`` and, where given, with the parts ``state``."""
+
+    class Kind:
+        def __reduce__(self):
+            return (np.dtype, (name, False, True), *([] if state is None else [state]))
+
+    return Kind()
+
+
+class Filled:
+    """An array as a pickle writes it, of what ``state`` says."""
+
+    def __init__(self, *state):
+        self.state = state
+
+    def __reduce__(self):
+        return np.empty(1).__reduce_ex__(2)[0], (np.ndarray, (0,), b"b"), self.state
+
+
+@pytest.mark.parametrize(("content", "reason"), [
+    (Filled(1, (2,), described("V8", (3, "|", None, ("a",), {"a": (described("O8"), 0)}, 8, 1, 0)), False, b"A" * 16),
+     "dtype V8"),
+    (Filled(1, (2,), described("O"), False, [1, 2]), "dtype O"), (Filled(1, (2,), described("U4"), False, b"A" * 32),
+     "dtype U4"),
+    (Filled(1, (2,), described("i8", (3, "<", None, None, None, -1, -1, 63)), False, b"A" * 16), "dtype with parts"),
+    (Filled(1, (2,), described("i8", (3, "<", (described("i8"), (2,)), None, None, -1, -1, 0)), False, b"A" * 16),
+     "dtype with parts"),
+    (Filled(1, (10**9, 10**9), described("u1"), False, b"A"), "but 1 bytes"),
+    (Filled(1, (-1, -16), described("u1"), False, b"A" * 16), "not of plain numbers"),
+    (Filled(1, (2,), "u1", False, b"AA"), "not of plain numbers"),
+])  # fmt: skip
+def test_arrays_in_a_pickle_are_plain_numbers(content, reason):
+    with pytest.raises(pickle.UnpicklingError, match=reason):
+        ArraysOnly(io.BytesIO(pickle.dumps(content, protocol=3))).load()
+
+
+def test_a_pickle_may_not_call_numpys_classes():
+    for call in (b"cnumpy\nndarray\n(I1000000000000\ntR.", b"cnumpy\nndarray\n)\x81."):
+        with pytest.raises((TypeError, pickle.UnpicklingError)):
+            ArraysOnly(io.BytesIO(b"\x80\x02" + call)).load()
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_plain_arrays_in_a_pickle_come_as_they_were(protocol):
+    arrays = [np.arange(6, dtype=kind).reshape(2, 3) for kind in ("u1", "<i8", ">f4", "f8")]
+    arrays += [np.asfortranarray(arrays[0]), np.empty((0, 3)), np.array([True, False])]
+    content = pickle.dumps(arrays, protocol)
+    for ours, theirs in zip(ArraysOnly(io.BytesIO(content)).load(), pickle.loads(content), strict=True):
+        assert ours.dtype == theirs.dtype and np.array_equal(ours, theirs)

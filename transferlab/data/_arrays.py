@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import pickle
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -105,16 +107,75 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode(encoding)
 
 
+_PLAIN = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")
+
+
+class _Kind:
+    """A dtype of plain numbers, as a pickle describes it: by name, then by its order of bytes and nothing else."""
+
+    def __init__(self, name: str | bytes, align: bool = False, copy: bool = False):
+        text = name.decode("latin1") if isinstance(name, bytes) else name
+        if not isinstance(text, str) or not _PLAIN.fullmatch(text):
+            raise pickle.UnpicklingError(f"it asks for the dtype {str(text)[:20]}")
+        self.dtype = np.dtype(text)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        order: Any = state[1].decode("latin1") if isinstance(state[1], bytes) else state[1]
+        if order not in ("<", ">", "|", "=") or tuple(state[2:]) != (None, None, None, -1, -1, 0):
+            raise pickle.UnpicklingError("it asks for a dtype with parts")
+        self.dtype = self.dtype if order == "|" else self.dtype.newbyteorder(order)
+
+
+class _Array(np.ndarray):
+    """An array as a pickle fills it, after looking at what it is filled with."""
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, fortran, content = state
+        content = content.encode("latin1") if isinstance(content, str) else content
+        checked: Any = (1, *_checked(content, kind, shape), bool(fortran), bytes(content))
+        super().__setstate__(checked)
+
+
+def _checked(content: Any, kind: Any, shape: Any) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype, where they fit ``content``."""
+    whole = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape) and len(shape) <= 8
+    if not (whole and isinstance(kind, _Kind) and isinstance(content, bytes | bytearray)):
+        raise pickle.UnpicklingError("it holds an array that is not of plain numbers")
+    if math.prod(shape) * kind.dtype.itemsize != len(content):
+        raise pickle.UnpicklingError(f"it holds an array of shape {shape}, but {len(content)} bytes of it")
+    return shape, kind.dtype
+
+
+def _reconstruct(kind: object, shape: object, code: object) -> np.ndarray:
+    """An empty array, to be filled by the state that follows."""
+    if kind is not _NDARRAY:
+        raise pickle.UnpicklingError("it asks for another class than numpy.ndarray")
+    return np.ndarray.__new__(_Array, (0,), np.uint8)
+
+
+def _frombuffer(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
+    shape, dtype = _checked(content, kind, shape)
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if order == "F" else "C")
+
+
+_NDARRAY = object()
+"""Stands for numpy.ndarray in a pickle, which may name it, but not call it."""
+
+
 class ArraysOnly(pickle.Unpickler):
-    """Rebuilds NumPy arrays and refuses every other class or function."""
+    """Rebuilds NumPy arrays of plain numbers and refuses every other class or function.
+
+    NumPy builds what a pickle says, and a dtype that claims to hold no objects where it does ends the interpreter; so
+    dtypes and arrays are looked at before NumPy sees them.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         # What NumPy itself would name, under its modules' names before and since NumPy 2.
         allowed: dict[tuple[str, str], Any] = {
-            ("numpy", "ndarray"): np.ndarray,
-            ("numpy", "dtype"): np.dtype,
-            ("numpy.multiarray", "_reconstruct"): np.empty(1).__reduce_ex__(2)[0],
-            ("numpy.numeric", "_frombuffer"): np.empty(1).__reduce_ex__(5)[0],
+            ("numpy", "ndarray"): _NDARRAY,
+            ("numpy", "dtype"): _Kind,
+            ("numpy.multiarray", "_reconstruct"): _reconstruct,
+            ("numpy.numeric", "_frombuffer"): _frombuffer,
             ("_codecs", "encode"): _latin1,
         }
         plain = module.replace("numpy._core.", "numpy.").replace("numpy.core.", "numpy.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import logging
@@ -60,14 +61,27 @@ class Found:
 
 
 def cache_dir() -> Path:
-    """The user's cache: $XDG_CACHE_HOME/transferlab or ~/.cache/transferlab."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transferlab"
+    """The user's cache: $XDG_CACHE_HOME/transferlab or ~/.cache/transferlab. Raises OSError where there is no home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transferlab"
+    except (RuntimeError, KeyError):  # a user without a home folder, as in some containers
+        raise OSError("there is no home folder for the cache; set XDG_CACHE_HOME") from None
+
+
+def cache_place(folder: str = "") -> str:
+    """Where in the cache the user may put files, for messages: " or ~/.cache/…"; nothing where there is none."""
+    try:
+        return f" or {cache_dir() / folder}"
+    except OSError:
+        return ""
 
 
 def roots(settings: Settings) -> list[Path]:
     """Where data is looked for: data.root, then $TRANSFERLAB_DATA, then the user's cache."""
-    places = [settings.root, os.environ.get("TRANSFERLAB_DATA"), cache_dir()]
-    return [Path(place).expanduser() for place in places if place]
+    places = [Path(place).expanduser() for place in (settings.root, os.environ.get("TRANSFERLAB_DATA")) if place]
+    with contextlib.suppress(OSError):
+        places.append(cache_dir())
+    return places
 
 
 def files_or_sample(
@@ -109,7 +123,7 @@ def by_hand(
     folders: as for :func:`files_or_sample`. choices: names of files or folders that each hold the set. origin: where
     the data comes from. Raises :class:`DataMissing` that says so where none is there.
     """
-    todo = f"put {', '.join(choices[0])} into <data.root>/{folders[0]} or {cache_dir() / folders[0]} ({origin})"
+    todo = f"put {', '.join(choices[0])} into <data.root>/{folders[0]}{cache_place(folders[0])} ({origin})"
     if settings.edition == "sample":
         raise DataMissing(
             f"data.edition=sample: the package has no sample of {name}; use data.edition=full and {todo}", name
@@ -139,7 +153,7 @@ def _candidates(root: Path, folders: Sequence[str]) -> list[Path]:
 
 
 def _where(folders: Sequence[str], files: Mapping[str, object]) -> str:
-    return f"put {', '.join(files)} into <data.root>/{folders[0]} or {cache_dir() / folders[0]}"
+    return f"put {', '.join(files)} into <data.root>/{folders[0]}{cache_place(folders[0])}"
 
 
 def _plain_or_packed(folder: Path, file: str) -> Path:

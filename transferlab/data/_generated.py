@@ -52,7 +52,11 @@ def cached(name: str, ingredients: Sequence[object], count: int, make: Callable[
     with the same content.
     """
     key = hashlib.sha256(repr(list(ingredients)).encode()).hexdigest()[:24]
-    path = cache_dir() / "generated" / f"{name}-{key}.npy"
+    try:
+        path = cache_dir() / "generated" / f"{name}-{key}.npy"
+    except OSError as error:
+        log.warning("%s: cannot be kept (%s)", name, error)
+        return make()
     checksum = path.with_suffix(".sha256")
     try:
         if sha256(path).encode() == checksum.read_bytes():

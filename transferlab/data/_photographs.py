@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from transferlab.data._content import digest
-from transferlab.data._files import Settings, cache_dir, roots
+from transferlab.data._files import Settings, cache_place, roots
 from transferlab.data._images import rgb
 from transferlab.errors import DataMissing
 
@@ -78,7 +78,7 @@ def best(name: str, settings: Settings) -> Photographs:
 
 def where() -> str:
     """What to do to have BSDS500."""
-    return f"put BSDS500/data/images/train and test under <data.root> or {cache_dir()}"
+    return f"put BSDS500/data/images/train and test under <data.root>{cache_place()}"
 
 
 def packaged() -> Photographs:

@@ -5,7 +5,6 @@ No code runs from any of these files.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from transferlab.data import mnist
 from transferlab.data._arrays import ArraysOnly
 from transferlab.data._content import digest
-from transferlab.data._files import Found, Settings, cache_dir, provenance, roots
+from transferlab.data._files import Found, Settings, cache_place, provenance, roots
 from transferlab.data._images import rgb
 from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
@@ -39,7 +38,7 @@ def find(settings: Settings, classes: tuple[str, ...]) -> Found:
     raise UserError(
         "mnistm.build=released: not found; put mnist_m_train/, mnist_m_train_labels.txt and the same for test, "
         f"or mnist_m_train.pt and mnist_m_test.pt, or {PICKLES[0]} "
-        f"into <data.root>/mnist_m or {cache_dir() / 'mnist_m'}"
+        f"into <data.root>/mnist_m{cache_place('mnist_m')}"
     )
 
 
@@ -102,8 +101,9 @@ def _arrays(path: Path, digits: Found, split: str) -> tuple[np.ndarray, np.ndarr
         if split == "train" and "valid" in content and len(images) < len(labels):
             images = np.concatenate([content["valid"], images])
         images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: not a pickle of arrays named train and test ({error})") from None
+    except Exception as error:  # a damaged or crafted pickle raises many kinds
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not a pickle of arrays named train and test ({reason})") from None
     if len(labels) != len(images):
         raise UserError(f"{path}: {len(images)} {split} images, MNIST ({digits.edition}) has {len(labels)} labels")
     return images, labels, path
