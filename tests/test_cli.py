@@ -17,10 +17,11 @@ from omegaconf import OmegaConf
 
 from tests.conftest import command
 from transferlab import cli, hydra_adapter, manual, plan, tables
-from transferlab.config import PACKAGE, method_schema
+from transferlab.config import PACKAGE, method_files, method_schema
 from transferlab.data import config_class
 from transferlab.errors import UserError
 from transferlab.models import predictor as predictors
+from transferlab.runs import DONE, RunFolder
 from transferlab.training import storage
 
 TINY = ("data.edition=sample", "train.steps=6", "train.batch_size=8", "train.evaluations=1", "device.threads=1",
@@ -161,6 +162,34 @@ def test_a_setting_of_hydras_that_no_run_could_obey_is_refused(no_data, words):
     with pytest.raises(UserError, match=SETTINGS[words]) as error:
         planned(*words.split())
     assert "\n" not in str(error.value)
+
+
+CANNOT_WORK = {
+    "method=deep_coral train.batch_size=1": "train.batch_size=1: method=deep_coral needs at least 2 samples of each",
+    "method=source_only model.batch_norm=true train.batch_size=1": "train.batch_size=1: model.batch_norm=true needs",
+    "method=finetune target=mnist target.classes=[3]": "target=mnist: has one class alone",
+    "method=finetune target=mnist source.classes=[3]": "method=finetune: needs at least 2 classes to learn from",
+    **{f"method={name} target=emnist_letters source.classes=[{seen}]":
+       f"method={name}: needs at least 4 classes to learn from, the source has {seen.count(',') + 1} "
+       for name in ("zero_shot", "eszsl", "ale", "devise", "conse", "semantic_output_codes")
+       for seen in ("0,1", "0,1,2")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", CANNOT_WORK)
+def test_what_cannot_work_with_the_data_is_refused_before_the_run(no_data, words):
+    with pytest.raises(UserError, match=CANNOT_WORK[words]):
+        planned(*words.split())
+
+
+@pytest.mark.parametrize("name", [name for name in method_files() if method_schema(name).sees.seen == 4])
+def test_four_seen_classes_are_enough(tmp_path, no_data, name):
+    config = plan.config_of([f"method={name}", "source=mnist", "source.classes=[0,1,2,3]", "target=mnist",
+                             "target.classes=[5,6]", "data.edition=sample", "train.steps=3", "train.batch_size=8",
+                             "figures=false", "store=null", "device=cpu", "device.threads=1"])  # fmt: skip
+    folder = RunFolder(tmp_path / "run")
+    cli.execute(config, folder, parallel=True)
+    assert folder.status["status"] in DONE, folder.status
 
 
 def test_settings_that_hydra_itself_rejects_are_one_line_and_no_folder(tmp_path, no_data):

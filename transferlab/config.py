@@ -56,12 +56,16 @@ class Sees:
 
     classes: same (one label set for both domains), any, or disjoint (zero-shot: no class in common).
     net: whether it trains the network of ``model``; otherwise it brings its own and takes vectors as they are.
+    seen: how many classes a labelled source must have; 4 where folds leave two to learn from and two to choose by.
+    batch: how many samples of each domain a step needs.
     """
 
     source: Role
     target: Role
     classes: Literal["same", "any", "disjoint"] = "same"
     net: bool = True
+    seen: int = 2
+    batch: int = 1
 
 
 @dataclass

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from transferlab.config import Config, DataConfig, ModelConfig, TrainConfig
+from transferlab.config import Config, DataConfig, ModelConfig, TrainConfig, places
 
-PLACES = ("path", "root")
-"""Options of own data that say where it lies: it is called by the last part."""
 UNNAMED = ("seed", "figures", "store", "log_every", "checkpoint_every", "root", "edition", "download")
 """Outside the domains: what has a key of its own in the results, or does not determine them."""
+FILES = (".npz", ".mat", ".csv", ".csv.gz", ".tsv", ".txt")
+"""Endings that a file of own data is called without."""
 LONGEST = 48
 """Bytes of a part of a file name."""
 
@@ -74,14 +74,14 @@ def spelled(options: Mapping[str, Any]) -> str:
 
 def _parts(config: Config) -> dict[str, list[str]]:
     """Of method, source and target the name, then a word for each option that differs from its default."""
-    told, places = differences(config), _places(config)
+    told, called = differences(config), _places(config)
     parts = {}
     for group in ("method", "source", "target"):
         options = getattr(config, group)
         hints = typing.get_type_hints(type(options))
-        parts[group] = [places.get(group, config.names[group])]
+        parts[group] = [called.get(group, config.names[group])]
         for key, value in told[group].items():
-            if group == "method" or key not in PLACES:
+            if key not in places(options):
                 chosen = typing.get_origin(hints.get(key)) is Literal  # a choice speaks for itself
                 parts[group].append(str(value) if chosen else f"{key}={_value(value)}")
     return parts
@@ -89,19 +89,19 @@ def _parts(config: Config) -> dict[str, list[str]]:
 
 def _places(config: Config) -> dict[str, str]:
     """What own data is called: by its file's or folder's name, with as many folders above as tell the two apart."""
-    places: dict[str, tuple[str, ...]] = {}
+    parts: dict[str, tuple[str, ...]] = {}
     for role in ("source", "target"):
-        for key in PLACES:
-            if place := getattr(getattr(config, role), key, ""):
-                path = Path(place).expanduser().absolute()
-                path = path.resolve() if ".." in path.parts else path
-                name = path.name.split(".")[0] if path.suffix and key == "path" else path.name
-                places[role] = (*path.parent.parts[1:], name)
+        options = getattr(config, role)
+        for place in filter(None, (getattr(options, key) for key in places(options))):
+            path = Path(place).expanduser().absolute()
+            path = path.resolve() if ".." in path.parts else path
+            name = path.name.split(".")[0] if path.name.endswith(FILES) else path.name
+            parts[role] = (*path.parent.parts[1:], name)
     count = 1
-    ours, theirs = places.get("source", ()), places.get("target", ())
+    ours, theirs = parts.get("source", ()), parts.get("target", ())
     while ours and theirs and ours != theirs and ours[-count:] == theirs[-count:]:
         count += 1
-    return {role: "/".join(parts[-count:]) for role, parts in places.items()}
+    return {role: "/".join(path[-count:]) for role, path in parts.items()}
 
 
 def _changed(options: Any, cls: type | None = None) -> dict[str, Any]:
@@ -117,6 +117,6 @@ def _value(value: Any) -> str:
 
 
 def _file_name(parts: list[str]) -> str:
-    text = ".".join(part.replace("=", "").replace(",", "+") for part in parts)
+    text = ".".join(part.replace("=", "_").replace(",", "+") for part in parts)
     safe = re.sub(r"[^\w.+-]+", "_", text).strip("._-") or "own"
     return safe.encode()[:LONGEST].decode(errors="ignore")

@@ -188,6 +188,7 @@ def find(config: Config) -> dict[str, Found]:
     sees = method_schema(config.names["method"]).sees
     _check_labels(config, sees, found)
     _check_inputs(config, sees, found)
+    _check_batch(config, sees)
     _check_select(config, sees)
     if sees.classes == "disjoint":
         _check_signatures(config, found)
@@ -208,6 +209,12 @@ def _check_labels(config: Config, sees: Sees, found: Mapping[str, Found]) -> Non
         labels = bool(found[role].classes)
         require(labels or sight != LABELLED, f"{method}: learns from {role} labels; {found[role].name} has none")
     ours, theirs = found["source"].classes, found["target"].classes
+    few = sees.source == LABELLED and len(ours) < sees.seen
+    require(not few, f"{method}: needs at least {sees.seen} classes to learn from, the source has {_listed(ours)}")
+    require(
+        len(theirs) != 1,
+        f"target={config.names['target']}: has one class alone ({theirs[0] if theirs else ''}); any guess is right",
+    )
     require(bool(theirs), f"target={config.names['target']}: has no labels to evaluate by")
     both = f"source={config.names['source']} has {_listed(ours)}, target={config.names['target']} has {_listed(theirs)}"
     fits = {"same": ours == theirs, "any": True, "disjoint": not set(ours) & set(theirs)}
@@ -234,6 +241,13 @@ def _check_select(config: Config, sees: Sees) -> None:
     require(
         not margins, f"select={name}: needs probabilities, {method} has none; allowed are last, {', '.join(possible)}"
     )
+
+
+def _check_batch(config: Config, sees: Sees) -> None:
+    size = config.train.batch_size
+    needed = max(sees.batch, 2 if sees.net and config.model.batch_norm else 1)
+    why = "model.batch_norm=true" if needed > sees.batch else f"method={config.names['method']}"
+    require(size >= needed, f"train.batch_size={size}: {why} needs at least {needed} samples of each domain")
 
 
 def _check_signatures(config: Config, found: Mapping[str, Found]) -> None:

@@ -16,7 +16,7 @@ from transferlab.models.predictor import Classifier
 from transferlab.problem import Problem
 from transferlab.training.engine import Run
 
-sees = Sees(source=LABELLED, target=UNLABELLED)
+sees = Sees(source=LABELLED, target=UNLABELLED, batch=2)  # one sample has no covariance
 
 
 @dataclass

@@ -21,7 +21,7 @@ from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Problem
 from transferlab.training.engine import Run
 
-sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False)
+sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, seen=4)
 
 
 @dataclass
