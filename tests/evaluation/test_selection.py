@@ -47,7 +47,7 @@ def test_of_equals_it_is_the_latest():
 
 
 def trained(folder, scores, stop_at=None, average=0.0):
-    """A net trained for 6 steps, with these ``scores`` of bnm after 2, 4 and 6: what it ends as, and what it was then."""
+    """A net trained for 6 steps, with these ``scores`` of bnm after 2, 4 and 6: what it ends as, and what it was."""
     settings = dataclasses.replace(config(steps=6, evaluations=3, checkpoint_every=1, average=average), select="bnm")
     p, seen = problem(LABELLED, UNLABELLED), {}
 
