@@ -45,9 +45,11 @@ def test_runs_are_compared_whose_data_is_gone_and_others_are_passed_over(tmp_pat
         plain["data"]["root"] = "/gone"
         if place == 3:
             plain["method"]["dims"] = [2, 4]
-        write_json(tmp_path / str(place) / "config.json", plain)
-        write_json(tmp_path / str(place) / "status.json", {"status": "finished"})
-        write_json(tmp_path / str(place) / "results.json", record)
+        folder = tmp_path / ("2026-11-24" if place < 2 else "2026-11-25") / str(place)  # as single runs lie
+        write_json(folder / "config.json", plain)
+        write_json(folder / "status.json", {"status": "finished"})
+        write_json(folder / "results.json", record)
+    write_json(tmp_path / ".store" / "model" / "config.json", to_plain(configs[0]))
     write_json(tmp_path / "other" / "config.json", {"method": {"name": "of another version"}})
     assert [r["row"] for r in finished(tmp_path)] == [
         "finetune", "finetune", "subspace_alignment dims=2", "subspace_alignment dims=2,4",

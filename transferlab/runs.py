@@ -141,9 +141,14 @@ def stored_config(path: Path) -> Config:
 
 
 def runs_in(folder: Path) -> list[tuple[RunFolder, Config]]:
-    """Each run in ``folder`` that this version can read, and its config; the place of its data may be gone by now."""
+    """Each run somewhere below ``folder`` that this version can read, and its config.
+
+    The place of its data may be gone by now. Hidden folders hold no runs.
+    """
     found = []
-    for path in sorted(folder.glob("*/config.json")):
+    for path in sorted(folder.rglob("config.json")):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts) or path.parent == folder:
+            continue
         with suppress(UserError):  # a run of another version
             plain = read_json(path)
             plain["data"] = {**(plain.get("data") or {}), "root": None}
