@@ -92,25 +92,38 @@ class ModelConfig:
     """The network."""
 
     name: Literal["ganin_mnist", "ganin_svhn", "ganin_gtsrb", "lenet", "mlp"] = "ganin_mnist"
-    """Which published architecture; lenet: LeNet-5 with more maps, for 32x32 images; mlp: two hidden layers, for
-    vectors."""
+    """Which published architecture; lenet: LeNet-5 with more maps, for 32x32 images; mlp: dense layers, for vectors."""
+    hidden: list[int] | None = None
+    """Units of the dense hidden layers, from the input on; null: the architecture's own."""
+    activation: Literal["relu", "sigmoid", "tanh"] = "relu"
+    """After every hidden layer, the critic's too."""
+    critic: list[int] | None = None
+    """Units of the domain critic's hidden layers; []: a linear one; null: the architecture's own."""
     width: float = 1.0
     """Factor on the number of maps and hidden units of feature extractor and label predictor."""
     input_size: int = 28
     """Height and width that all images are brought to, in pixels."""
     batch_norm: bool = False
     """Batch normalisation after every hidden layer, of each domain by itself (not in the papers of 2015 and 2016)."""
-    normalisation: Literal["mean", "image", "channel"] = "mean"
-    """mean: subtract the training images' channel means; image: zero mean and unit variance for each image; channel:
-    for each channel of each image."""
+    normalisation: Literal["auto", "mean", "image", "channel", "standardise", "domain", "l1", "l2", "none"] = "auto"
+    """Images: mean: subtract the training images' channel means; image: zero mean and unit variance for each image;
+    channel: for each channel of each image. Vectors: standardise each feature; domain: by each domain's own mean and
+    deviation; l1, l2: divide each vector by the sum of its magnitudes, by its length; none. Spectrograms: standardise
+    (all values together), domain, none. auto: mean, standardise, standardise."""
     initialisation: Literal["xavier", "torch"] = "xavier"
     """xavier: Glorot uniform weights and zero biases (Caffe's filler); torch: PyTorch's default."""
     dropout: float = 0.0
-    """Probability of dropping a unit before each fully connected layer of the label predictor."""
+    """Probability of dropping a unit before each dense hidden layer."""
 
     def __post_init__(self) -> None:
         require(0.05 <= self.width <= 20, f"model.width={self.width}: allowed is 0.05 to 20")
         require(0 <= self.dropout < 1, f"model.dropout={self.dropout}: allowed is 0 <= dropout < 1")
+        for name in ("hidden", "critic"):
+            widths = getattr(self, name) or []
+            require(all(n >= 1 for n in widths), f"model.{name}={widths}: a layer needs at least 1 unit")
+        linear = "no dense hidden layer is left"
+        require(self.hidden != [] or self.name != "mlp", f"model.hidden=[]: {linear}, and mlp has no others")
+        require(self.hidden != [] or not self.dropout, f"model.dropout={self.dropout}: {linear} by model.hidden=[]")
         require(20 <= self.input_size <= 256, f"model.input_size={self.input_size}: allowed is 20 to 256 pixels")
 
 

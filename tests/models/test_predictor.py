@@ -19,11 +19,11 @@ from transferlab.models.zero_shot import Lift, ZeroShot
 
 
 def image_net():
-    return ConvNet(ModelConfig(), 2, (3, 28, 28), Preprocess(torch.zeros(3), None))
+    return ConvNet(ModelConfig(), 2, (3, 28, 28), Preprocess("mean", torch.zeros(3)))
 
 
 def vector_net():
-    return ConvNet(ModelConfig("mlp"), 2, (4,), Preprocess(torch.zeros(4), torch.ones(4)))
+    return ConvNet(ModelConfig("mlp"), 2, (4,), Preprocess("none"))
 
 
 def coded(**patch):

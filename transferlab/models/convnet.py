@@ -5,6 +5,7 @@ Shapes below are for a batch of B images.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -46,59 +47,113 @@ ARCHITECTURES = {
     ),
     # Not in the paper: LeNet-5's three convolutions (LeCun et al. 1998), whose last leaves one pixel of a 32x32 image.
     "lenet": Architecture((Conv(5, 32, (2, 2)), Conv(5, 48, (2, 2)), Conv(5, 128, None)), (100, 100), (100,)),
+    # As many features for a critic to look at as units in the last hidden layer but one.
     "mlp": Architecture((), (256, 256), (100,)),
 }
+ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
-OWN: dict[str, tuple[int, ...]] = {"mean": (), "image": (1, 2, 3), "channel": (2, 3)}
+OF_IMAGES, OF_VECTORS, OF_SPECTROGRAMS = "images", "vectors", "spectrograms"
+NORMALISATIONS = {
+    OF_IMAGES: ("mean", "image", "channel"),
+    OF_VECTORS: ("standardise", "domain", "l1", "l2", "none"),
+    OF_SPECTROGRAMS: ("standardise", "domain", "none"),
+}
+"""The ways to normalise each kind of input, the usual one first."""
+OWN: dict[str, tuple[int, ...]] = {"image": (1, 2, 3), "channel": (2, 3)}
 """Which dimensions of [B, C, H, W] an image's own mean and variance go over."""
 
 
 class Preprocess(nn.Module):
-    """Inputs as the network wants them, float32.
+    """Inputs as the network wants them, float32, brought to it by one of :data:`NORMALISATIONS`, ``how``.
 
-    uint8 images [B, C, H, W] -> [B, 3, H, W], scaled to [0, 1]; with ``mean`` [3] the channel means are subtracted,
-    the papers' only preprocessing, without it each image is brought to zero mean and unit variance, over ``own``: its
-    pixels alone, channel by channel, or all its values.
-    Other inputs [B, ...] are standardised with ``mean`` and ``deviation``, [D] for vectors and [1] for spectrograms.
+    uint8 images [B, C, H, W] -> [B, 3, H, W], scaled to [0, 1]; mean: subtracts the channel means ``mean`` [3], the papers'
+    only preprocessing; image, channel: each image is brought to zero mean and unit variance, over all its
+    values or channel by channel.
+
+    Other inputs [B, ...] keep their shape. standardise: by ``mean`` and ``deviation`` [1, D], for spectrograms [1, 1];
+    domain: by those of each domain [domains, D], of which a training batch has equal parts, and elsewhere by those of
+    ``domain``, as in :class:`BatchNorm`; l1, l2: each vector to a sum of magnitudes or a length of 1; none: nothing.
     """
 
     mean: Tensor | None
     deviation: Tensor | None
 
-    def __init__(self, mean: Tensor | None, deviation: Tensor | None, own: tuple[int, ...] = (1, 2, 3)):
+    def __init__(self, how: str, mean: Tensor | None = None, deviation: Tensor | None = None):
         super().__init__()
-        self.own = own
+        self.how, self.domain = how, 0
         self.register_buffer("mean", mean)
         self.register_buffer("deviation", deviation)
 
     @classmethod
-    def rebuild(cls, config: ModelConfig, tensors: Mapping[str, Tensor], place: str) -> Preprocess:
+    def rebuild(cls, how: str, tensors: Mapping[str, Tensor], place: str) -> Preprocess:
         """The preprocessing whose tensors were saved under names that begin with ``place``."""
-        return cls(tensors.get(f"{place}.mean"), tensors.get(f"{place}.deviation"), OWN[config.normalisation])
+        return cls(how, tensors.get(f"{place}.mean"), tensors.get(f"{place}.deviation"))
+
+    @property
+    def of_images(self) -> bool:
+        return self.how in NORMALISATIONS[OF_IMAGES]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if inputs.dtype != torch.uint8:
-            assert self.mean is not None and self.deviation is not None
-            return (inputs - self.mean) / self.deviation
+        if self.of_images:
+            return self._of_images(inputs)
+        if self.how in ("l1", "l2"):
+            return F.normalize(inputs, p=int(self.how[1]), dim=1)
+        if self.mean is None:
+            return inputs
+        if len(self.mean) == 1:
+            return self._standardised(inputs, 0)
+        if not self.training:
+            return self._standardised(inputs, self.domain)
+        return torch.cat([self._standardised(part, d) for d, part in enumerate(inputs.chunk(len(self.mean)))])
+
+    def _standardised(self, inputs: Tensor, domain: int) -> Tensor:
+        assert self.mean is not None and self.deviation is not None
+        return (inputs - self.mean[domain]) / self.deviation[domain]
+
+    def _of_images(self, inputs: Tensor) -> Tensor:
         x = inputs.expand(-1, 3, -1, -1).to(torch.float32, memory_format=torch.channels_last).div_(255)
         if self.mean is not None:
             return x.sub_(self.mean.view(1, 3, 1, 1))
-        variance, mean = torch.var_mean(x, dim=self.own, keepdim=True, correction=0)
+        variance, mean = torch.var_mean(x, dim=OWN[self.how], keepdim=True, correction=0)
         return x.sub_(mean).mul_((variance + 1e-5).rsqrt())
 
 
+def kind_of(inputs: Tensor) -> str:
+    """images, vectors or spectrograms: what inputs [N, ...] of a data set are."""
+    return OF_IMAGES if inputs.dtype == torch.uint8 else OF_VECTORS if inputs.dim() == 2 else OF_SPECTROGRAMS
+
+
 def normalisation(config: ModelConfig, samples: Sequence[Tensor]) -> Preprocess:
-    """The preprocessing fitted on training inputs of one or more domains, which weigh the same."""
-    if samples[0].dtype == torch.uint8:
-        if config.normalisation != "mean":
-            return Preprocess(None, None, OWN[config.normalisation])
-        return Preprocess(torch.stack([mean_over_images(part).expand(3) for part in samples]).mean(0), None)
-    over = 0 if samples[0].dim() == 2 else None  # each feature of a vector, all values of a spectrogram
-    means = torch.stack([part.mean(over).view(-1) for part in samples])
-    squares = torch.stack([part.square().mean(over).view(-1) for part in samples])
-    deviation = (squares.mean(0) - means.mean(0).square()).clamp_min(0).sqrt()
-    return Preprocess(means.mean(0), torch.where(deviation > 1e-6, deviation, 1.0))
+    """The preprocessing fitted on training inputs of one or more domains, which weigh the same.
+
+    Raises :class:`~transferlab.errors.UserError` where ``config.normalisation`` is for another kind of input.
+    """
+    kind = kind_of(samples[0])
+    allowed = NORMALISATIONS[kind]
+    how = allowed[0] if config.normalisation == "auto" else config.normalisation
+    require(how in allowed, f"model.normalisation={how}: not for {kind}, which allow auto, {', '.join(allowed)}")
+    if how == "mean":
+        return Preprocess(how, torch.stack([mean_over_images(part).expand(3) for part in samples]).mean(0))
+    if how not in ("standardise", "domain"):
+        return Preprocess(how)
+    over = 0 if kind == OF_VECTORS else None  # each feature of a vector, all values of a spectrogram
+    means = torch.stack([part.double().mean(over).view(-1) for part in samples])  # [domains, D]
+    if how == "standardise":
+        means = means.mean(0, keepdim=True)
+    else:
+        message = "model.normalisation=domain: this method makes a net from the inputs of one domain only"
+        require(len(samples) > 1, message)
+    # In a second pass: the difference of mean squares and squared mean would leave nothing of a small deviation.
+    about = means.expand(len(samples), -1)
+    squares = [(part.double() - mean).square().mean(over).view(-1) for part, mean in zip(samples, about, strict=True)]
+    variance = torch.stack(squares) if how == "domain" else torch.stack(squares).mean(0, keepdim=True)
+    return Preprocess(how, means.float(), or_one(variance.sqrt(), means).float())
+
+
+def or_one(deviation: Tensor, mean: Tensor) -> Tensor:
+    """``deviation``, or 1 where it is nothing beside ``mean`` in float32: a constant is not to be blown up."""
+    return torch.where(deviation > torch.finfo(torch.float32).eps * mean.abs(), deviation, 1.0)
 
 
 def mean_over_images(inputs: Tensor) -> Tensor:
@@ -139,8 +194,9 @@ class BatchNorm(nn.Module):
 class ConvNet(nn.Module):
     """Feature extractor G_f and label predictor G_y on inputs [B, *shape].
 
-    ``features`` [B, F] is the flattened output of the last convolution, where the domain critic looks;
-    ``hidden`` [B, D] the last hidden layer; ``forward`` the logits [B, classes].
+    ``features`` [B, F] is the flattened output of the last convolution, where the domain critic looks; without
+    convolutions it is that of the last hidden layer but one, or of the only one. ``hidden`` [B, D] is the last hidden
+    layer; ``forward`` the logits [B, classes].
     domains: how many share a batch, see :class:`BatchNorm`.
     """
 
@@ -149,19 +205,22 @@ class ConvNet(nn.Module):
     ):
         super().__init__()
         self.config, self.domains = config, domains
-        self.architecture = scaled(ARCHITECTURES[config.name], config.width)
+        self.architecture = architecture(config)
         self.shape, self.preprocess = tuple(shape), preprocess
         # Images come as three channels, spectrograms as one.
-        is_image = preprocess.deviation is None
-        seen = (3, *shape[1:]) if is_image else self.shape
+        seen = (3, *shape[1:]) if preprocess.of_images else self.shape
         norms = domains if config.batch_norm else 0
-        self.extractor = _extractor(self.architecture, seen[0], norms)
+        convs, label = self.architecture.convs, self.architecture.label
+        # Where a critic looks, there must be something to learn.
+        before = 0 if convs else max(1, len(label) - 1)
+        self.extractor = _extractor(convs, seen[0], norms, config.activation)
+        self.extractor.extend(_dense(math.prod(seen), label[:before], norms, config))
         with torch.no_grad():
             probe = self.extractor.eval()(torch.zeros(1, *seen))
         self.feature_size = probe.shape[1]
         self.extractor.train()
-        self.trunk = _dense(self.feature_size, self.architecture.label, norms, config.dropout)
-        self.hidden_size = self.architecture.label[-1]
+        self.trunk = _dense(self.feature_size, label[before:], norms, config)
+        self.hidden_size = label[-1] if label else self.feature_size
         self.head = nn.Linear(self.hidden_size, classes)
         initialise(self, config)
         # Convolutions in channels-last order are a third faster on CPUs with wide vectors.
@@ -169,7 +228,7 @@ class ConvNet(nn.Module):
 
     def check(self, inputs: Tensor) -> None:
         """Refuse inputs of another kind or shape than the net's; images may be grey or coloured."""
-        of_images, given = self.preprocess.deviation is None, tuple(inputs.shape[1:])
+        of_images, given = self.preprocess.of_images, tuple(inputs.shape[1:])
         sides = ", ".join(map(str, self.shape[1:] if of_images else self.shape))
         if of_images:
             fits = inputs.dtype == torch.uint8 and given[1:] == self.shape[1:] and given[:1] in ((1,), (3,))
@@ -188,9 +247,9 @@ class ConvNet(nn.Module):
         return groups
 
     def of(self, domain: str) -> ConvNet:
-        """The same net, normalising by ``domain``'s running statistics outside training, where each has its own."""
+        """The same net, normalising by ``domain``'s statistics outside training, where each has its own."""
         for module in self.modules():
-            if isinstance(module, BatchNorm):
+            if isinstance(module, BatchNorm | Preprocess):
                 module.domain = int(domain == "target") if self.domains > 1 else 0
         return self
 
@@ -210,10 +269,15 @@ def check_inputs(fits: bool, wanted: str, inputs: Tensor) -> None:
     require(fits, f"a predictor of {wanted} was given {given}")
 
 
-def scaled(architecture: Architecture, width: float) -> Architecture:
-    """``architecture`` with ``width`` times the maps and hidden units; the critic stays as it is."""
-    convs = tuple(replace(conv, maps=max(1, round(conv.maps * width))) for conv in architecture.convs)
-    return replace(architecture, convs=convs, label=tuple(max(1, round(n * width)) for n in architecture.label))
+def architecture(config: ModelConfig) -> Architecture:
+    """What ``config`` makes of a published one: ``width`` times the maps and hidden units, but for the critic."""
+    published = ARCHITECTURES[config.name]
+    label = published.label if config.hidden is None else config.hidden
+    return Architecture(
+        convs=tuple(replace(conv, maps=max(1, round(conv.maps * config.width))) for conv in published.convs),
+        label=tuple(max(1, round(n * config.width)) for n in label),
+        critic=published.critic if config.critic is None else tuple(config.critic),
+    )
 
 
 class DomainCritic(nn.Sequential):
@@ -223,36 +287,36 @@ class DomainCritic(nn.Sequential):
     """
 
     def __init__(self, net: ConvNet, config: ModelConfig):
-        widths = net.architecture.critic
-        dense = _dense(net.feature_size, widths, norms=0, dropout=0.0)
-        super().__init__(*dense, nn.Linear(widths[-1], 1), nn.Flatten(0))
+        widths = architecture(config).critic
+        dense = _dense(net.feature_size, widths, 0, replace(config, dropout=0.0))
+        super().__init__(*dense, nn.Linear(widths[-1] if widths else net.feature_size, 1), nn.Flatten(0))
         initialise(self, config)
 
 
-def _extractor(architecture: Architecture, channels: int, norms: int) -> nn.Sequential:
+def _extractor(convs: Sequence[Conv], channels: int, norms: int, activation: str) -> nn.Sequential:
     """Convolutions, with batch normalisation for ``norms`` domains; 0: none."""
     layers: list[nn.Module] = []
-    for conv in architecture.convs:
+    for conv in convs:
         layers.append(nn.Conv2d(channels, conv.maps, conv.kernel, padding=conv.padding))
         if norms:
             layers.append(BatchNorm(conv.maps, norms))
         if conv.pool:
             layers.append(nn.MaxPool2d(*conv.pool))
-        # After pooling: the same function as before it, on a quarter of the values.
-        layers.append(nn.ReLU())
+        # After pooling: the same function as before it, on a quarter of the values, since all of them only rise.
+        layers.append(ACTIVATIONS[activation]())
         channels = conv.maps
     return nn.Sequential(*layers, nn.Flatten())
 
 
-def _dense(size: int, widths: tuple[int, ...], norms: int, dropout: float) -> nn.Sequential:
+def _dense(size: int, widths: Sequence[int], norms: int, config: ModelConfig) -> nn.Sequential:
     layers: list[nn.Module] = []
     for width in widths:
-        if dropout:
-            layers.append(nn.Dropout(dropout))
+        if config.dropout:
+            layers.append(nn.Dropout(config.dropout))
         layers.append(nn.Linear(size, width))
         if norms:
             layers.append(BatchNorm(width, norms))
-        layers.append(nn.ReLU())
+        layers.append(ACTIVATIONS[config.activation]())
         size = width
     return nn.Sequential(*layers)
 

@@ -114,15 +114,16 @@ class Progressive(Predictor):
         nets = [column.net for column in self.columns if isinstance(column, Column)]
         return {
             "models": [dataclasses.asdict(net.config) for net in nets],
-            "classes": [net.head.out_features for net in nets],
+            "classes": [net.head.out_features for net in nets], "normalisations": [net.preprocess.how for net in nets],
             "shape": list(nets[0].shape), "alpha": self.alpha, "adapter": self.adapter,
         }  # fmt: skip
 
     @classmethod
     def rebuild(cls, description: dict[str, Any], tensors: dict[str, Tensor]) -> Progressive:
         nets = []
-        for place, (plain, classes) in enumerate(zip(description["models"], description["classes"], strict=True)):
+        of_each = (description[part] for part in ("models", "classes", "normalisations"))
+        for place, (plain, classes, how) in enumerate(zip(*of_each, strict=True)):
             model = build(ModelConfig, plain, "model")
-            preprocess = Preprocess.rebuild(model, tensors, f"columns.{place}.net.preprocess")
+            preprocess = Preprocess.rebuild(how, tensors, f"columns.{place}.net.preprocess")
             nets.append(ConvNet(model, classes, description["shape"], preprocess))
         return cls(nets, description["alpha"], description["adapter"])

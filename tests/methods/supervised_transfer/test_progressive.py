@@ -13,7 +13,7 @@ from transferlab.models.progressive import Column, Progressive
 
 
 def dense(classes=3, width=1.0):
-    return ConvNet(ModelConfig("mlp", width=width), classes, (4,), Preprocess(torch.zeros(4), torch.ones(4)))
+    return ConvNet(ModelConfig("mlp", width=width), classes, (4,), Preprocess("none"))
 
 
 @pytest.mark.parametrize("adapter", [True, False])
