@@ -47,7 +47,6 @@ ARCHITECTURES = {
     ),
     # Not in the paper: LeNet-5's three convolutions (LeCun et al. 1998), whose last leaves one pixel of a 32x32 image.
     "lenet": Architecture((Conv(5, 32, (2, 2)), Conv(5, 48, (2, 2)), Conv(5, 128, None)), (100, 100), (100,)),
-    # As many features for a critic to look at as units in the last hidden layer but one.
     "mlp": Architecture((), (256, 256), (100,)),
 }
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
@@ -67,8 +66,8 @@ OWN: dict[str, tuple[int, ...]] = {"image": (1, 2, 3), "channel": (2, 3)}
 class Preprocess(nn.Module):
     """Inputs as the network wants them, float32, brought to it by one of :data:`NORMALISATIONS`, ``how``.
 
-    uint8 images [B, C, H, W] -> [B, 3, H, W], scaled to [0, 1]; mean: subtracts the channel means ``mean`` [3], the papers'
-    only preprocessing; image, channel: each image is brought to zero mean and unit variance, over all its
+    uint8 images [B, C, H, W] -> [B, 3, H, W], scaled to [0, 1]; mean: subtracts the channel means ``mean`` [3], the
+    papers' only preprocessing; image, channel: each image is brought to zero mean and unit variance, over all its
     values or channel by channel.
 
     Other inputs [B, ...] keep their shape. standardise: by ``mean`` and ``deviation`` [1, D], for spectrograms [1, 1];
@@ -195,8 +194,8 @@ class ConvNet(nn.Module):
     """Feature extractor G_f and label predictor G_y on inputs [B, *shape].
 
     ``features`` [B, F] is the flattened output of the last convolution, where the domain critic looks; without
-    convolutions it is that of the last hidden layer but one, or of the only one. ``hidden`` [B, D] is the last hidden
-    layer; ``forward`` the logits [B, classes].
+    convolutions it is the last hidden layer, as in the shallow net of the paper's section 4. ``hidden`` [B, D] is the
+    last hidden layer; ``forward`` the logits [B, classes].
     domains: how many share a batch, see :class:`BatchNorm`.
     """
 
@@ -211,15 +210,14 @@ class ConvNet(nn.Module):
         seen = (3, *shape[1:]) if preprocess.of_images else self.shape
         norms = domains if config.batch_norm else 0
         convs, label = self.architecture.convs, self.architecture.label
-        # Where a critic looks, there must be something to learn.
-        before = 0 if convs else max(1, len(label) - 1)
         self.extractor = _extractor(convs, seen[0], norms, config.activation)
-        self.extractor.extend(_dense(math.prod(seen), label[:before], norms, config))
+        if not convs:  # where a critic looks, there must be something to learn
+            self.extractor.extend(_dense(math.prod(seen), label, norms, config))
         with torch.no_grad():
             probe = self.extractor.eval()(torch.zeros(1, *seen))
         self.feature_size = probe.shape[1]
         self.extractor.train()
-        self.trunk = _dense(self.feature_size, label[before:], norms, config)
+        self.trunk = _dense(self.feature_size, label if convs else (), norms, config)
         self.hidden_size = label[-1] if label else self.feature_size
         self.head = nn.Linear(self.hidden_size, classes)
         initialise(self, config)
