@@ -125,7 +125,9 @@ def doctor(words: Sequence[str]) -> int:
     from transferlab import data
     from transferlab.runs import environment
 
-    for key, value in environment(cuda=torch.cuda.is_available(), threads=torch.get_num_threads()).items():
+    more = {"cuda": torch.cuda.is_available(), "threads": torch.get_num_threads(),
+            "kernels": torch.backends.cpu.get_cpu_capability()}  # fmt: skip
+    for key, value in environment(**more).items():
         print(f"{key:14} {value}")
     for name in data.names():
         try:

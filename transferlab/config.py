@@ -170,8 +170,9 @@ class DeviceConfig:
 
     name: str = "auto"
     """auto: cuda, then mps, then cpu; or a torch device such as cpu or cuda:1."""
-    precision: Literal["float32", "bf16"] = "float32"
-    """bf16: autocast to bfloat16 in the forward pass; weights stay float32."""
+    precision: Literal["auto", "float32", "bf16"] = "float32"
+    """bf16: autocast to bfloat16 in the forward pass; weights stay float32. auto: whichever trains the net faster on
+    this machine, measured once and kept in the user's cache; the result says which."""
     threads: int = 0
     """CPU threads; 0: all cores, or one where a sweep runs several processes."""
 

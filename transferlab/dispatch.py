@@ -58,6 +58,7 @@ def run(config: Config, folder: RunFolder, threads: int, found: Mapping[str, Fou
             accelerator=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
             threads=torch.get_num_threads(),
             precision=config.device.precision,
+            kernels=torch.backends.cpu.get_cpu_capability(),
             layout="channels_last",
         ),
     )
@@ -85,7 +86,7 @@ def run(config: Config, folder: RunFolder, threads: int, found: Mapping[str, Fou
         "seed": config.seed, "edition": edition,
         "digests": {role: of_role.digest for role, of_role in found.items()}, "results_version": RESULTS_VERSION,
         "status": COLLAPSED if collapsed else FINISHED, **({"reason": collapsed} if collapsed else {}),
-        "select": config.select, "steps": engine.steps,
+        "select": config.select, "precision": config.device.precision, "steps": engine.steps,
         "seconds": round(engine.watch.seconds, 2),
         "images_per_second": round(engine.images / max(engine.watch.seconds, 1e-9), 1),
         **naming.record(config), **record, **selections(engine.rows), **forgetting(engine.rows, record),

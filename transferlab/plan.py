@@ -25,6 +25,7 @@ from transferlab.data import Found
 from transferlab.errors import UserError
 from transferlab.evaluation.validators import PROBABILISTIC, VALIDATORS
 from transferlab.files import make_folder
+from transferlab.precision import resolved
 from transferlab.runs import RunFolder, new_folder
 
 
@@ -173,13 +174,13 @@ def _set_up(settings: Sequence[str], make: Callable[[], Any]) -> Any:
 
 
 def typed(composed: DictConfig) -> Config:
-    """The typed config in what Hydra composed."""
+    """The typed config in what Hydra composed, with the precision that auto stands for here."""
     values = {key: value for key, value in composed.items_ex(resolve=False) if key != "hydra"}
     try:
         plain: Any = OmegaConf.to_container(OmegaConf.create(values), resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(_first_line(error)) from None
-    return from_plain(plain)
+    return resolved(from_plain(plain))
 
 
 def find(config: Config) -> dict[str, Found]:

@@ -175,13 +175,13 @@ def environment(**more: Any) -> dict[str, Any]:
 
     packages = ("transferlab", "torch", "torchvision", "numpy", "scikit-learn", "hydra-core", "omegaconf")
     return {
-        "python": platform.python_version(), "platform": platform.platform(), "processor": _processor(),
+        "python": platform.python_version(), "platform": platform.platform(), "processor": processor(),
         "cores": os.cpu_count(), "git": _git_revision(), "command": sys.argv,
         **{package: version(package) for package in packages}, **more,
     }  # fmt: skip
 
 
-def _processor() -> str:
+def processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():
