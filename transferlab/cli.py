@@ -180,6 +180,7 @@ def execute(config: Config, folder: RunFolder, parallel: bool) -> None:
     try:
         found = plan.find(config)
         known_by = identity(config, found)
+        plan.check_name(folder.path, config, known_by["digests"])
         folder.claim(config, known_by["digests"])
         if folder.status.get("status") in DONE:
             log.info("%s: finished before", folder.path)

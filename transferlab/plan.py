@@ -266,6 +266,13 @@ def run_name(config: Config, digests: Mapping[str, str]) -> str:
     return f"{naming.label(config)}-seed{config.seed}-{config.fingerprint(digests)}"
 
 
+def check_name(folder: Path, config: Config, digests: Mapping[str, str]) -> None:
+    """Refuse a sweep's folder whose name says other data than is there now: it has changed since the sweep began."""
+    name = run_name(config, digests)
+    other = folder.name != name and re.fullmatch(re.escape(name[:-8]) + "[0-9a-f]{8}", folder.name)
+    require(not other, f"{folder}: is for other data than is there now; start the command again")
+
+
 def _label(*, _root_: DictConfig) -> str:
     return naming.label(typed(_root_))
 

@@ -66,7 +66,7 @@ class RunFolder:
         if version != RESULTS_VERSION or not isinstance(theirs, dict):
             return f"by another version of the code (results version {version or 'unknown'}, this is {RESULTS_VERSION})"
         changed = [role for role, digest in digests.items() if theirs.get(role) != digest]
-        return f"on other {' and '.join(changed)} data, or on data that has changed" if changed else "of another config"
+        return f"on other {' and '.join(changed)} data, or before it changed" if changed else "of another config"
 
     def claim(self, config: Config, digests: Mapping[str, str]) -> None:
         """Make this process the folder's owner; the system ends the claim with the process, however it ends."""

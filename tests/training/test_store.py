@@ -1,10 +1,13 @@
 import dataclasses
 
+import pytest
 import torch
 
-from tests.conftest import config, problem, run
-from transferlab.config import LABELLED
+from tests.conftest import CLASSES, config, images, problem, run
+from transferlab.config import LABELLED, ModelConfig
+from transferlab.methods.self_taught import self_taught
 from transferlab.methods.source import source_model
+from transferlab.problem import Labelled, Problem, Unlabelled
 from transferlab.training.store import Store
 
 
@@ -58,3 +61,66 @@ def test_a_run_goes_on_with_its_own_checkpoint(tmp_path, monkeypatch):
         monkeypatch.undo()
     two, engine = train(tmp_path / "b", store)
     assert same(one, two) and engine.shared_model == "trained"
+
+
+OTHER_MODELS = {
+    "name": "mlp", "width": 0.5, "input_size": 32, "batch_norm": True, "normalisation": "channel",
+    "initialisation": "torch", "dropout": 0.5,
+}  # fmt: skip
+
+
+def test_every_field_of_the_model_is_tried():
+    assert OTHER_MODELS.keys() == {f.name for f in dataclasses.fields(ModelConfig)}
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A store with the source models of a net with dropout and of one without."""
+    store = Store(tmp_path_factory.mktemp("filled"))
+    for place, dropout in enumerate((0.0, 0.2)):
+        modelled(store.path / f"run {place}", store, dropout=dropout)
+    return store
+
+
+def modelled(folder, store, **model):
+    engine = run(folder, dataclasses.replace(config("finetune", steps=4), model=ModelConfig(**model)))
+    engine._store = store
+    return source_model(problem(LABELLED, LABELLED), engine)
+
+
+@pytest.mark.parametrize(("field", "value"), [*OTHER_MODELS.items(), ("normalisation", "image")])
+def test_a_net_of_another_model_is_never_taken(tmp_path, filled, field, value):
+    """Whether its field changes tensors or, as dropout and normalisation do, only the function of the same ones."""
+    with_store = modelled(tmp_path / "a", filled, **{field: value})
+    assert same(with_store, modelled(tmp_path / "b", None, **{field: value}))
+
+
+OTHER_CODES = {
+    "features": "pca", "dictionary": "random", "atoms": 6, "beta": 0.3, "patch": 9, "stride": 3, "pool": 2,
+    "samples": 30, "iterations": 3, "classifier": "svm", "strengths": [1.0],
+}  # fmt: skip
+
+
+def coded(folder, store, seed=0, **options):
+    options = self_taught.Config(**{"atoms": 8, "patch": 8, "iterations": 2, "samples": 40, **options})
+    settings = dataclasses.replace(config("self_taught", options), seed=seed)
+    engine = run(folder, settings)
+    engine._store = store
+    pixels, labels = images(60, 1, 3)
+    both = Problem(Unlabelled(pixels), Labelled(pixels[:20], labels[:20]), CLASSES, CLASSES, seed=seed)
+    return self_taught.fit(options, both, engine)
+
+
+@pytest.fixture(scope="module")
+def dictionaries(tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("dictionaries"))
+    coded(store.path / "run", store)
+    return store
+
+
+@pytest.mark.parametrize(("field", "value"), [*OTHER_CODES.items(), ("features", "kmeans"), ("dictionary", "noise"),
+                                              ("seed", 1)])  # fmt: skip
+def test_a_dictionary_of_other_options_is_never_taken(tmp_path, dictionaries, field, value):
+    assert OTHER_CODES.keys() == {f.name for f in dataclasses.fields(self_taught.Config)}
+    with_store = coded(tmp_path / "a", dictionaries, **{field: value})
+    assert same(with_store, coded(tmp_path / "b", None, **{field: value}))

@@ -269,7 +269,9 @@ class Run:
             return both.state_dict()
 
         ingredients = {**both.state_dict(), "inputs": data.inputs, "labels": data.labels}
-        self._share(stage, work, ingredients, {"train": train}, take=predictor is None)
+        # Not all of a model is in its tensors: how inputs are normalised, how many units are dropped.
+        settings = {"train": train, "model": vars(self.config.model)}
+        self._share(stage, work, ingredients, settings, take=predictor is None)
 
     def once_shared(
         self,

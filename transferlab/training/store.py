@@ -17,18 +17,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from transferlab.config import RESULTS_VERSION
 from transferlab.errors import UserError
 from transferlab.training import storage
 
 log = logging.getLogger(__name__)
-VERSION = 2
-"""To be raised when the same ingredients give another result, such as after a change of the loss."""
 
 
 def content_key(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> str:
     """32 hexadecimal digits that are a function of names, types, shapes and values of both."""
     on_cpu = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
-    texts = {"version": VERSION, "torch": torch.__version__, **settings}
+    texts = {"version": RESULTS_VERSION, "torch": torch.__version__, **settings}
     content = storage.checksum(on_cpu, {key: json.dumps(value, sort_keys=True) for key, value in texts.items()})
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 

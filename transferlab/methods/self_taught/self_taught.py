@@ -162,7 +162,7 @@ def few_label_classifier(
     scale = float((features - mean).square().sum(1).mean().sqrt()) or 1.0
     x, y = ((features - mean) / scale).cpu().numpy(), labels.cpu().numpy()
     validation = {}
-    model = LinearSVC() if kind == "svm" else LogisticRegression(max_iter=1000)
+    model = LinearSVC(random_state=seed) if kind == "svm" else LogisticRegression(max_iter=1000)
     folds = min(5, int(np.bincount(y)[np.unique(y)].min()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # at large C; cross-validation decides whether it is good
