@@ -32,7 +32,6 @@ from transferlab.evaluation.pictures import Pictures
 from transferlab.files import write_json
 from transferlab.models import predictor as predictors
 from transferlab.models.predictor import Classifier
-from transferlab.models.progressive import Progressive
 from transferlab.problem import Problem, split_rows, view
 from transferlab.runs import COLLAPSED, FINISHED, RunFolder, environment
 from transferlab.training.engine import Run, autocast
@@ -75,7 +74,7 @@ def run(config: Config, folder: RunFolder, threads: int, found: Mapping[str, Fou
     pictures = Pictures(folder.path / "figures", config, evaluator) if config.figures else None
     options = method.Config(**vars(config.method))
     predictor = method.fit(options, problem, engine).to(device).eval()
-    if pictures and isinstance(predictor, Classifier | Progressive):  # what was a fresh net before
+    if pictures and method.sees.net and getattr(options, "uses_net", True):
         pictures.before(Classifier(engine.net(problem), features_at=getattr(predictor, "features_at", "critic")))
 
     record, confusion = evaluator.final(predictor)

@@ -228,7 +228,8 @@ def _check_inputs(config: Config, sees: Sees, found: Mapping[str, Found]) -> Non
     both = f"source={config.names['source']} has {ours}, target={config.names['target']} has {theirs}"
     images = len(ours) == len(theirs) == 3  # brought to model.input_size
     require(images or ours == theirs, f"inputs of another shape in each domain: {both}")
-    fits = images or not sees.net or config.model.name == "mlp"
+    uses_net = sees.net and getattr(config.method, "uses_net", True)
+    fits = images or not uses_net or config.model.name == "mlp"
     require(fits, f"model={config.model.name}: is for images, {both}; use model=mlp")
 
 

@@ -69,7 +69,7 @@ class Classifier(Predictor):
     critic: the domain critic.
     scores_are_logits: not so where ``head`` is an SVM.
     features_at: which layer's outputs its features are, where the method brings the domains together: what the critic
-    looks at, or the logits.
+    looks at, the last hidden layer, or the logits.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Classifier(Predictor):
         critic: DomainCritic | None = None,
         domains: Sequence[str] = ("source", "target"),
         scores_are_logits: bool = True,
-        features_at: Literal["critic", "logits"] = "critic",
+        features_at: Literal["critic", "hidden", "logits"] = "critic",
     ):
         super().__init__(domains, critic, scores_are_logits)
         self.net, self.head, self.source_head, self.features_at = net, head, source_head, features_at
@@ -93,7 +93,7 @@ class Classifier(Predictor):
         hidden = self.net.hidden(features)
         head = self.source_head if domain == "source" and self.source_head is not None else self.head
         scores = (head or self.net.head)(hidden)
-        return scores if self.features_at == "logits" else features, scores
+        return {"critic": features, "hidden": hidden, "logits": scores}[self.features_at], scores
 
     def description(self) -> dict[str, Any]:
         heads = {name: getattr(self, name).out_features for name in ("head", "source_head") if getattr(self, name)}

@@ -1,7 +1,8 @@
 """Subspace alignment (SA): turn the source's principal subspace onto the target's.
 
 Fernando, Habrard, Sebban, Tuytelaars, Unsupervised Visual Domain Adaptation Using Subspace Alignment, ICCV 2013,
-on the last hidden layer of a net trained on the source, with a linear SVM, as in Ganin et al. 2016.
+on the last hidden layer of a net trained on the source, with a linear SVM, as in Ganin et al. 2016; or, as in the
+original, on the inputs themselves with one nearest neighbour.
 
 With P_S, P_T [D, d] the leading principal directions of each domain, source features become
 (x - mean_S) P_S P_S^T P_T and target features (x - mean_T) P_T (equations 1 to 3).
@@ -10,14 +11,16 @@ With P_S, P_T [D, d] the leading principal directions of each domain, source fea
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from transferlab.config import LABELLED, UNLABELLED, Sees, require
-from transferlab.methods.heads import hidden, linear, linear_svm
+from transferlab.methods.heads import best_cost, hidden, linear, linear_svm
 from transferlab.methods.source import source_model
-from transferlab.models.predictor import Classifier
+from transferlab.models.aligned import Aligned, Nearest
+from transferlab.models.zero_shot import vectors
 from transferlab.problem import Labelled, Problem
 from transferlab.training.engine import Run
 
@@ -29,54 +32,82 @@ class Config:
     """Options of subspace_alignment."""
 
     dims: list[int] = field(default_factory=lambda: [2, 4, 6, 8, 10, 15, 20, 30, 40, 60])
-    """Dimensions d to choose from, by the accuracy on held-out source images: no target label is looked at."""
+    """Dimensions d to choose from, by the accuracy on unseen source images, or by the validator in select."""
+    alignment: bool = True
+    """false: the same classifier on the same features without alignment, to tell what alignment does."""
+    features: Literal["hidden", "inputs"] = "hidden"
+    """hidden: the last hidden layer of a net trained on the source; inputs: the inputs themselves, each domain
+    standardised by itself, as in the original; the model and its training are then not used."""
+    classifier: Literal["svm", "nearest"] = "svm"
+    """svm: a linear SVM; nearest: the nearest source sample's class, as in the original."""
+    strengths: list[float] = field(default_factory=lambda: [0.001, 0.01, 0.1, 1.0, 10.0])
+    """The SVM's C, chosen from these by cross-validation on source labels."""
     samples: int = 10000
-    """Images of each domain that subspaces and SVM are fitted on, at most."""
+    """Images of each domain that subspaces and classifier are fitted on, at most."""
+
+    @property
+    def uses_net(self) -> bool:
+        """Whether the model is used at all."""
+        return self.features == "hidden"
+
+    @property
+    def probabilities(self) -> bool:
+        """Margins and distances are none."""
+        return False
 
     def __post_init__(self) -> None:
         require(bool(self.dims) and min(self.dims) >= 1, f"method.dims={self.dims}: needs dimensions of at least 1")
+        positive = bool(self.strengths) and min(self.strengths) > 0
+        require(positive, f"method.strengths={self.strengths}: needs numbers greater than 0")
         require(self.samples >= 20, f"method.samples={self.samples}: must be at least 20")
 
 
-def fit(config: Config, problem: Problem, run: Run) -> Classifier:
+def fit(config: Config, problem: Problem, run: Run) -> Aligned:
     assert isinstance(problem.source, Labelled) and problem.target is not None
-    net = source_model(problem, run)
+    net = source_model(problem, run) if config.uses_net else None
+    classes = len(problem.classes)
 
     def align_each() -> dict[str, Tensor]:
         assert isinstance(problem.source, Labelled) and problem.target is not None
         # At random, because data may be sorted by class.
         rows = [torch.randperm(len(v.inputs))[: config.samples].to(run.device) for v in problem.seen()]
-        source = hidden(run, net, problem.source.inputs[rows[0]])
-        target = hidden(run, net, problem.target.inputs[rows[1]])
+        inputs = problem.source.inputs[rows[0]], problem.target.inputs[rows[1]]
+        source, target = (vectors(x) if net is None else hidden(run, net, x) for x in inputs)
         labels = problem.source.labels[rows[0]]
-        fit_on = len(source) * 4 // 5
-        tensors = {}
-        for d in candidates(config.dims, source, target):
-            aligned = align(source, target, d)
-            project, shift = aligned["source_projection"], aligned["source_shift"]
-            features = source @ project + shift
-            svm = linear_svm(features[:fit_on], labels[:fit_on], len(problem.classes))
-            right = (features[fit_on:] @ svm["weight"].T + svm["bias"]).argmax(1) == labels[fit_on:]
-            tensors[f"{d}/accuracy"] = right.float().mean()
-            for domain in ("source", "target"):
-                weight = svm["weight"] @ aligned[f"{domain}_projection"].T
-                tensors[f"{d}/{domain}/weight"] = weight
-                tensors[f"{d}/{domain}/bias"] = svm["weight"] @ aligned[f"{domain}_shift"] + svm["bias"]
+        alone = {"as they are": without_alignment(source, target, config.features == "inputs")}
+        found = {f"d={d}": align(source, target, d, config.features == "inputs")
+                 for d in candidates(config.dims, source, target)} if config.alignment else alone  # fmt: skip
+        tensors: dict[str, Tensor] = {}
+        for name, maps in found.items():
+            features = source @ maps["source"]["weight"].T + maps["source"]["bias"]
+            head = {"points": features, "labels": labels}
+            if config.classifier == "svm":
+                cost = best_cost(features, labels, config.strengths, problem.seed)
+                head = {**linear_svm(features, labels, classes, cost), "cost": torch.tensor(cost, dtype=torch.float64)}
+            for part, of_part in {**maps, "head": head}.items():
+                tensors |= {f"{name}/{part}/{key}": tensor for key, tensor in of_part.items()}
         return tensors
 
     aligned = run.once("align", align_each)
-    accuracies = {int(k.split("/")[0]): float(v) for k, v in aligned.items() if k.endswith("/accuracy")}
+    names = sorted({key.split("/")[0] for key in aligned}, key=lambda name: len(aligned[f"{name}/source/bias"]))
 
-    def predictor(d: int) -> Classifier:
-        def head(domain: str) -> nn.Linear:
-            return linear({part: aligned[f"{d}/{domain}/{part}"] for part in ("weight", "bias")})
+    def predictor(name: str) -> Aligned:
+        source, target = (
+            linear({part: aligned[f"{name}/{domain}/{part}"] for part in ("weight", "bias")})
+            for domain in ("source", "target")
+        )
+        head = {key: aligned[f"{name}/head/{key}"] for key in ("weight", "bias", "points", "labels")
+                if f"{name}/head/{key}" in aligned}  # fmt: skip
+        return Aligned(net, source, target, linear(head) if "weight" in head else Nearest(**head, classes=classes))
 
-        return Classifier(net, head=head("target"), source_head=head("source"), scores_are_logits=False)
-
-    for d in sorted(accuracies):
-        run.candidate(f"d={d}", predictor(d))
-    # The smallest of the best: max keeps the first of equals.
-    return predictor(max(sorted(accuracies), key=lambda d: accuracies[d]))
+    for name in names:
+        run.candidate(name, predictor(name))
+    chosen = run.choose(names)
+    if config.alignment:
+        run.report({"dimension": len(aligned[f"{chosen}/source/bias"])})
+    if config.classifier == "svm":
+        run.report({"cost": float(aligned[f"{chosen}/head/cost"])})
+    return predictor(chosen)
 
 
 def candidates(dims: list[int], source: Tensor, target: Tensor) -> list[int]:
@@ -87,17 +118,39 @@ def candidates(dims: list[int], source: Tensor, target: Tensor) -> list[int]:
     return kept
 
 
-def align(source: Tensor, target: Tensor, d: int) -> dict[str, Tensor]:
-    """For features [N, D] and [M, D]: projections [D, d] and shifts [d], x -> x @ projection + shift."""
-    mean_s, mean_t = source.mean(0), target.mean(0)
-    basis_s, basis_t = principal_directions(source - mean_s, d), principal_directions(target - mean_t, d)
-    project_s = basis_s @ (basis_s.T @ basis_t)
+def align(source: Tensor, target: Tensor, d: int, standardised: bool = False) -> dict[str, dict[str, Tensor]]:
+    """Affine maps for features [N, D] and [M, D]: for each domain a weight [d, D] and a bias [d].
+
+    standardised: each feature of each domain is brought to zero mean and unit variance before.
+    """
+    (mean_s, scale_s), (mean_t, scale_t) = (moments(x, standardised) for x in (source, target))
+    basis_s = principal_directions((source - mean_s) / scale_s, d)
+    basis_t = principal_directions((target - mean_t) / scale_t, d)
     return {
-        "source_projection": project_s,
-        "source_shift": -mean_s @ project_s,
-        "target_projection": basis_t,
-        "target_shift": -mean_t @ basis_t,
+        "source": affine(basis_s @ (basis_s.T @ basis_t), mean_s, scale_s),
+        "target": affine(basis_t, mean_t, scale_t),
     }
+
+
+def without_alignment(source: Tensor, target: Tensor, standardised: bool) -> dict[str, dict[str, Tensor]]:
+    """Maps as of :func:`align` that leave features [N, D] and [M, D] as they are, or only standardise them."""
+    same = torch.eye(source.shape[1]).to(source)
+    if standardised:
+        return {name: affine(same, *moments(x, True)) for name, x in (("source", source), ("target", target))}
+    return {name: affine(same, torch.zeros_like(same[0]), torch.ones_like(same[0])) for name in ("source", "target")}
+
+
+def moments(x: Tensor, standardised: bool) -> tuple[Tensor, Tensor]:
+    """Mean [D] and standard deviation [D] of [N, D]; 1 in place of the latter where it is 0 or is not wanted."""
+    mean, deviation = x.mean(0), x.std(0, correction=0)
+    varies = deviation > 1e-6 * (1 + mean.abs())
+    return mean, torch.where(varies, deviation, 1.0) if standardised else torch.ones_like(mean)
+
+
+def affine(projection: Tensor, mean: Tensor, scale: Tensor) -> dict[str, Tensor]:
+    """x -> ((x - mean) / scale) @ projection, for a projection [D, d]: weight [d, D] and bias [d]."""
+    weight = (projection / scale[:, None]).T
+    return {"weight": weight, "bias": -weight @ mean}
 
 
 def principal_directions(centred: Tensor, d: int) -> Tensor:
