@@ -1,6 +1,8 @@
 """Pictures of the runs in one folder."""
 
+import numpy as np
 import pytest
+import scipy.stats
 
 from tests.conftest import command
 from transferlab import plan
@@ -8,7 +10,7 @@ from transferlab.cli import execute
 from transferlab.config import from_plain, to_plain
 from transferlab.files import write_json
 from transferlab.runs import RunFolder
-from transferlab.sweeps import draw, finished, summarise
+from transferlab.sweeps import compared, draw, finished, summarise
 
 
 def tiny(source="mnist", per_class=1, **options):
@@ -64,6 +66,58 @@ def test_a_seed_that_is_named_twice_counts_once(tmp_path, capsys):
     summarise(jobs)
     assert "0/2" in capsys.readouterr().out
     assert len((tmp_path / "summary.csv").read_text().splitlines()) == 3
+
+
+def job(folder, method, seed=0, **results):
+    """A finished job of a sweep, and its folder."""
+    source = {"name": "emnist_letters"} if method == "eszsl" else {"name": "mnist"}
+    config = from_plain({"method": {"name": method}, "source": source, "target": {"name": "usps"}, "seed": seed})
+    path = folder / f"{method}-{seed}"
+    write_json(path / "config.json", to_plain(config))
+    write_json(path / "status.json", {"status": results.pop("status", "finished"), "reason": "", "fingerprint": "x"})
+    write_json(path / "results.json", {"status": "finished", "edition": "full", "target_test_count": 1000, **results})
+    return plan.Job((f"method={method}", f"seed={seed}"), config, {}, folder, path)
+
+
+def test_a_sweep_shows_each_methods_headline_in_its_own_column(tmp_path, capsys):
+    jobs = [job(tmp_path, "dann", target_accuracy=0.61, target_mean_class_accuracy=0.5),
+            job(tmp_path, "eszsl", target_accuracy=0.44, target_mean_class_accuracy=0.428)]  # fmt: skip
+    summarise(jobs)
+    head, dann, eszsl = capsys.readouterr().out.splitlines()[1:4]
+    assert "target accuracy  target accuracy, mean per class" in head
+    assert "0.6100" in dann and "0.5" not in dann
+    assert "0.4280" in eszsl and "0.44" not in eszsl
+
+
+def test_a_sweep_gives_the_interval_of_the_mean_and_leaves_collapsed_runs_out(tmp_path, capsys):
+    values = (0.70, 0.72, 0.77)
+    jobs = [job(tmp_path, "dann", seed, target_accuracy=value) for seed, value in enumerate(values)]
+    jobs.append(job(tmp_path, "dann", 3, target_accuracy=0.1, status="collapsed"))
+    summarise(jobs)
+    line = capsys.readouterr().out.splitlines()[2]
+    low, high = scipy.stats.t.interval(0.95, 2, np.mean(values), scipy.stats.sem(values))
+    assert line.split("  ")[1] == "3/4, 1 collapsed" and line.endswith("collapsed:")
+    assert f"0.730 ± 0.036 {low:.3f} to {high:.3f} 1000" in " ".join(line.split())
+
+
+def test_a_single_run_has_the_interval_of_its_test_samples_and_no_spread(tmp_path, capsys):
+    summarise([job(tmp_path, "dann", target_accuracy=0.5, target_accuracy_interval=[0.469, 0.531])])
+    line = capsys.readouterr().out.splitlines()[2]
+    assert "0.500" in line and "0.469 to 0.531" in line and "±" not in line
+    assert "target_accuracy_low,target_accuracy_high" in (tmp_path / "summary.csv").read_text()
+
+
+def test_compare_pairs_runs_by_seed(tmp_path):
+    for seed, (low, high, other) in enumerate(((0.50, 0.60, 0.51), (0.60, 0.71, 0.58), (0.55, 0.64, 0.56))):
+        job(tmp_path, "source_only", seed, target_accuracy=low)
+        job(tmp_path, "dann", seed, target_accuracy=high)
+        job(tmp_path, "deep_coral", seed, target_accuracy=other)
+    text = compared(tmp_path)
+    lines = {line.split()[2]: line for line in text.splitlines()[1:]}
+    assert "minus source_only" in text.splitlines()[0]
+    low, high = scipy.stats.t.interval(0.95, 2, 0.1, scipy.stats.sem([0.10, 0.11, 0.09]))
+    assert " ".join(lines["dann"].split()).endswith(f"1000 +0.100 {low:+.3f} to {high:+.3f} helps")
+    assert lines["deep_coral"].endswith("no difference") and lines["source_only"].endswith("1000")
 
 
 @pytest.mark.parametrize(("words", "expected"), [

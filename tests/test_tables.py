@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+import scipy.stats
 
 from tests.conftest import command
-from transferlab import data, layouts, plan, rendering, tables
+from transferlab import cli, data, layouts, plan, rendering, tables
 from transferlab.config import build, conf_dir
 from transferlab.errors import UserError
 from transferlab.evaluation import figures
@@ -135,7 +136,7 @@ def test_render_gives_the_same_from_the_folders_alone(tiny):
     path, env, _, _, done = tiny
     folder = path / "outputs" / "tables" / "tiny"
     files = {p.name: p.read_bytes() for p in folder.iterdir()}
-    assert set(files) == {"table.txt", "table.md", "table.csv", "table.tex", "table.png"}
+    assert set(files) == {"runs.csv", "table.txt", "table.md", "table.csv", "table.tex", "table.png"}
     assert files["table.txt"].decode() in done.stdout
     for p in folder.iterdir():
         p.unlink()
@@ -149,15 +150,62 @@ def test_render_gives_the_same_from_the_folders_alone(tiny):
     assert files["table.txt"].decode() in again.stdout
 
 
+def test_a_part_of_a_table_leaves_the_whole_tables_files_alone(tiny, monkeypatch, capsys):
+    path, env, *_ = tiny
+    monkeypatch.chdir(path)
+    for key, value in env.items():
+        monkeypatch.setenv(key, value)
+    whole = {p.name: p.read_bytes() for p in (path / "outputs" / "tables" / "tiny").iterdir()}
+    words = ["tiny", "--config-dir", "conf", "--render", "columns=mnist_usps", "rows=source_only,target_only"]
+    assert cli.table([*words, "device.threads=1", "--docs", "docs"]) == 0
+    assert {p.name: p.read_bytes() for p in (path / "outputs" / "tables" / "tiny").iterdir()} == whole
+    part = path / "outputs" / "tables" / "tiny-rows=source_only,target_only-columns=mnist_usps"
+    assert str(part.relative_to(path)) in capsys.readouterr().out
+    rows = csv.DictReader((part / "table.csv").read_text().splitlines())
+    assert {line["row"] for line in rows} == {"source_only", "target_only"}
+    for end, name in ((".csv", "runs.csv"), (".md", "table.md")):
+        assert (path / "docs" / f"tiny{end}").read_bytes() == (part / name).read_bytes()
+    page = (path / "docs" / "tiny.md").read_text()
+    assert "transferlab table tiny rows=source_only,target_only columns=mnist_usps\n" in page
+    assert "machine: " in page and "precision: float32" in page and "| 1000 |" in page
+
+
+@pytest.mark.parametrize(("words", "own"), [
+    ([], True), (["data.root=.", "device.threads=1", "hydra/launcher=joblib", "figures=false"], True),
+    (["seeds=2"], False), (["train.steps=5"], False), (["rows=scratch"], False), (["train=quick"], False),
+])  # fmt: skip
+def test_what_determines_a_table_is_in_its_folders_name(words, own, no_data):
+    asked = tables.request(["few_shot", *words])
+    name = tables.output_folder(asked, [tables.Cell("", "", None, [], Path("outputs/sweep"), {}, {})]).name
+    assert (name == "few_shot") == own and len(name) <= 100
+
+
+def test_the_time_to_come_goes_by_rows_columns_seeds_and_steps(no_data, tmp_path):
+    def said(*words):
+        asked = tables.request(["digits", f"hydra.sweep.dir={tmp_path}", "data.edition=sample", *words])
+        wanted = [dataclasses.replace(c, digests={"any": "one"}, missing="") for c in tables.cells(asked, fetch=False)]
+        return rendering.forecast(asked, wanted)[-1]
+
+    one = ("columns=mnist_usps", "rows=dann")  # a fifth of 3.3 minutes a seed
+    assert "about 40 s one at a time, by the table's own estimate" in said(*one, "seeds=1")
+    assert "about 1 min one at a time" in said(*one, "seeds=2")
+    assert "about 4 s one at a time" in said(*one, "seeds=1", "train.steps=300")
+
+
+def test_a_note_of_a_dry_run_stands_once(no_data, tmp_path):
+    asked = tables.request(["dann", "columns=svhn_mnist", f"hydra.sweep.dir={tmp_path}"])
+    text = rendering.forecast_text(asked, tables.cells(asked, fetch=False))
+    assert text.count("svhn: not found") == 1 and text.count("needs svhn\n") == 5
+
+
 def test_a_launch_takes_any_jobs_and_words_that_only_they_know(tmp_path, no_data):
     taken = []
     lists = [
-        ["method=finetune", "method.steps=3", "train.steps=5", "seed=4", f"hydra.sweep.dir={tmp_path}"],
-        ["method=dann", "method.gamma=2", "seed=9", f"hydra.sweep.dir={tmp_path}"],
+        (["method=finetune", "method.steps=3", "train.steps=5", "seed=4"], tmp_path / "first"),
+        (["method=dann", "method.gamma=2", "seed=9"], tmp_path / "second"),
     ]
-    words = ["method.steps=3", f"hydra.sweep.dir={tmp_path}"]
-    plan.launch(lists, words, None, lambda composed: taken.append(plan.typed(composed)))
-    assert [(c.names["method"], c.seed) for c in taken] == [("finetune", 4), ("dann", 9)]
+    raised = plan.launch(lists, tmp_path, ["method.steps=3"], None, lambda config: taken.append(plan.typed(config)))
+    assert [(c.names["method"], c.seed) for c in taken] == [("finetune", 4), ("dann", 9)] and raised == []
     assert (taken[0].method.steps, taken[0].train.steps, taken[1].method.gamma) == (3, 5, 2)
     assert len(list(tmp_path.glob("*/.hydra/config.yaml"))) == 2
 
@@ -180,8 +228,6 @@ BAD = {
 
 @pytest.mark.parametrize("words", BAD)
 def test_bad_words_are_one_line_status_two_and_no_torch(tiny, words, capsys, monkeypatch):
-    from transferlab import cli
-
     path, env, *_ = tiny
     monkeypatch.chdir(path)
     for key, value in env.items():
@@ -212,42 +258,127 @@ def made(**changes) -> tables.Request:
     return tables.Request("made", table, list(table.rows), list(table.columns), [0, 1, 2], [], None, True, False)
 
 
-def entry(row, values, column="x_y", edition="full", notes=()):
-    asked = made()
-    published = {"paper": asked.table.published["paper"].figures[row][column]}
-    return rendering.Entry(row, column, edition, "target_accuracy", 3, values, [60.0], published, list(notes), {}, [])
+def lines_of(row, values, column="x_y", edition="full", status="finished", metric="target_accuracy", asked=3, **more):
+    """A line for each seed; those without a value have ``status``."""
+    half = {"low": -0.01, "high": 0.01, "test_count": 1000, "seconds": 60.0, "run": row}
+    found = []
+    for seed in range(asked):
+        line = rendering.Line(
+            column, row, seed, "dann", edition, status, "why", metric, command="transferlab table made"
+        )
+        if seed < len(values):
+            shown = {k: values[seed] + v if k in ("low", "high") else v for k, v in {**half, **more}.items()}
+            line = dataclasses.replace(line, status="finished", reason="", value=values[seed], **shown)
+        found.append(line)
+    return found
 
 
-ENTRIES = [entry("low", [0.5, 0.5, 0.5]), entry("a_b|c", [0.80, 0.82, 0.84]), entry("up", [0.9], notes=["missing"])]
+LINES = [*lines_of("low", [0.49, 0.50, 0.51]), *lines_of("a_b|c", [0.80, 0.82, 0.84], source_accuracy=0.97),
+         *lines_of("up", [0.88, 0.92], status="missing")]  # fmt: skip
+
+
+def flat(lines, **changes):
+    table = made(**changes).table
+    return {line["row"]: line for line in rendering.flat(table, rendering.entries(table, lines))}
 
 
 def test_difference_and_gap_closed_by_hand():
-    low, middle, up = rendering.flat(made(), ENTRIES)
+    low, middle, up = flat(LINES).values()
     assert middle["mean"] == pytest.approx(0.82) and middle["std"] == pytest.approx(0.02) and middle["n"] == 3
     assert middle["gap_closed"] == pytest.approx(0.8)  # (.82 - .5) / (.9 - .5)
     assert middle["paper_difference"] == pytest.approx(0.12)
     assert middle["paper_gap_closed"] == pytest.approx(0.75)  # (.7 - .4) / (.8 - .4)
-    assert (low["gap_closed"], up["gap_closed"]) == (0, 1)
-    assert up["std"] is None and up["n"] == 1
+    assert (low["gap_closed"], up["gap_closed"]) == pytest.approx((0, 1))
+    assert up["n"] == 2 and up["seeds"] == 3
+
+
+def test_rows_are_compared_seed_by_seed_with_a_reference():
+    """The interval of the differences, not the difference of the means' intervals; only seeds of both count."""
+    middle, up = flat(LINES)["a_b|c"], flat(LINES)["up"]
+    low, high = scipy.stats.t.interval(0.95, 2, 0.32, scipy.stats.sem([0.31, 0.32, 0.33]))
+    assert (middle["difference"], middle["difference_low"]) == pytest.approx((0.32, low))
+    assert middle["difference_high"] == pytest.approx(high) and middle["verdict"] == "helps"
+    assert up["difference"] == pytest.approx((0.39 + 0.42) / 2)
+    assert flat(LINES)["low"]["difference"] is None and flat(LINES)["low"]["verdict"] == ""
+    other = flat(LINES, reference="up")
+    assert other["low"]["verdict"] == "harms" and other["low"]["difference"] == pytest.approx(-(0.39 + 0.42) / 2)
+    assert flat(LINES, gap=[])["a_b|c"]["difference"] is None
+
+
+@pytest.mark.parametrize("upper", [[0.40, 0.41, 0.42], [0.30, 0.70, 0.52], [0.501, 0.502, 0.503]])
+def test_there_is_no_gap_where_the_upper_row_is_not_above_the_lower_beyond_the_noise(upper):
+    """Reversed, a row below both would otherwise have closed more than all of it."""
+    lines = [*lines_of("low", [0.499, 0.5, 0.501]), *lines_of("a_b|c", [0.35, 0.36, 0.37]), *lines_of("up", upper)]
+    assert [line["gap_closed"] for line in flat(lines).values()] == 3 * [None]
+    notes = rendering.footnotes(made(), rendering.entries(made().table, lines))
+    assert "x_y (full): no gap to close, up is not above low beyond the noise" in notes
+    assert rendering.gap_closed(0.3, 0.6, 0.5) is None  # a published one that is reversed
+
+
+def test_of_one_seed_the_test_samples_say_whether_there_is_a_gap():
+    one = {"asked": 1, "test_count": 40}
+    near = [*lines_of("low", [0.5], low=-0.15, high=0.15, **one), *lines_of("up", [0.6], low=-0.15, high=0.15, **one)]
+    far = [*near[:1], *lines_of("up", [0.8], low=-0.15, high=0.15, **one)]
+    assert [line["gap_closed"] for line in flat(near).values()] == [None, None]
+    assert [line["gap_closed"] for line in flat(far).values()] == [0, 1]
+    assert all(line["std"] is None and line["low"] is None and line["verdict"] == "" for line in flat(far).values())
+
+
+def test_collapsed_runs_are_counted_and_not_averaged():
+    lines = [*lines_of("low", [0.5, 0.52], status="collapsed"), *lines_of("up", [], status="collapsed")]
+    asked = made()
+    found = rendering.entries(asked.table, lines)
+    assert flat(lines)["low"]["mean"] == pytest.approx(0.51) and flat(lines)["low"]["collapsed"] == 1
+    assert [line["x_y (full)"] for line in rendering.grid(asked, found)] == [
+        "0.510 ± 0.014 (2/3, 1 collapsed)",
+        "collapsed",
+    ]
+    assert "x_y (full), low: collapsed (seed 2): why" in rendering.footnotes(asked, found)
+
+
+def test_rows_of_another_metric_say_so_and_are_not_compared():
+    per_class = lines_of("a_b|c", [0.4, 0.4, 0.4], metric="target_mean_class_accuracy")
+    asked = made()
+    found = rendering.entries(asked.table, [*LINES[:3], *per_class])
+    names = [line[" "] for line in rendering.grid(asked, found)]
+    assert names == ["low", "a_b|c [target accuracy, mean per class]"]
+    assert [line["metric"] for line in rendering.details(asked.table, found)] == [
+        "target accuracy", "target accuracy, mean per class",
+    ]  # fmt: skip
+    assert rendering.flat(asked.table, found)[1]["difference"] is None
+
+
+def test_machine_and_precision_are_named_for_each_figure_where_they_differ():
+    same = [dataclasses.replace(line, machine="EPYC", precision="bf16") for line in LINES]
+    asked = made()
+    notes = rendering.footnotes(asked, rendering.entries(asked.table, same))
+    assert "machine: EPYC" in notes and "precision: bf16" in notes
+    same[0] = dataclasses.replace(same[0], precision="float32")
+    notes = rendering.footnotes(asked, rendering.entries(asked.table, same))
+    assert "precision float32: x_y (full), low" in notes and "precision bf16: x_y (full)" in notes
 
 
 def test_more_columns_than_rows_go_down_the_page():
-    other = [dataclasses.replace(e, column="z") for e in ENTRIES]
-    assert [line[" "] for line in rendering.grid(made(), ENTRIES + other)] == ["low", "a_b|c", "up"]
-    wide = dataclasses.replace(made(), rows=["low"])
-    assert rendering.grid(wide, [ENTRIES[0], other[0]]) == [
-        {" ": "x_y (full)", "low": "0.5000 ± 0.0000 (3)"}, {" ": "z (full)", "low": "0.5000 ± 0.0000 (3)"}
+    asked = made()
+    other = [dataclasses.replace(line, column="z") for line in LINES]
+    grids = [rendering.grid(asked, rendering.entries(asked.table, lines)) for lines in (LINES, LINES + other)]
+    assert [[line[" "] for line in lines] for lines in grids] == 2 * [["low", "a_b|c", "up"]]
+    wide = dataclasses.replace(asked, rows=["low"])
+    both = [*lines_of("low", [0.5, 0.51, 0.52]), *lines_of("low", [0.5], column="z", asked=1)]
+    assert rendering.grid(wide, rendering.entries(asked.table, both)) == [
+        {" ": "x_y (full)", "low": "0.510 ± 0.010 (3)"}, {" ": "z (full)", "low": "0.500 (1)"}
     ]  # fmt: skip
 
 
 def test_without_both_ends_there_is_no_gap():
-    assert [line["gap_closed"] for line in rendering.flat(made(), ENTRIES[:2])] == [None, None]
+    assert [line["gap_closed"] for line in flat(LINES[:6]).values()] == [None, None]
     assert rendering.gap_closed(0.6, 0.5, 0.5) is None
 
 
 def test_every_form_is_well_formed(tmp_path):
-    text = rendering.write(made(), tmp_path, ENTRIES)
-    assert "0.8200 ± 0.0200 (3)" in text and "80.0 %" in text and "+0.1200" in text
+    rendering.write(made(), tmp_path, LINES, tmp_path)
+    text = (tmp_path / "table.txt").read_text()
+    assert "0.820 ± 0.020 (3)" in text and "80.0 %" in text and "+0.1200" in text and "0.970" in text
     with (tmp_path / "table.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert [float(line["mean"]) for line in lines] == pytest.approx([0.5, 0.82, 0.9])
@@ -267,16 +398,28 @@ def test_every_form_is_well_formed(tmp_path):
     assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_lines_alone_render_the_same_page(tmp_path):
+    rendering.write(made(), tmp_path, LINES, tmp_path)
+    assert rendering.read_lines(tmp_path / "runs.csv") == LINES
+    assert rendering.page(made(), rendering.read_lines(tmp_path / "runs.csv")) == (tmp_path / "table.md").read_text()
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", None])
+def test_a_file_that_is_no_record_of_a_table_is_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "runs.csv").write_text(content)
+    with pytest.raises(UserError, match=r"runs\.csv: (not a table's runs\.csv|no runs in it)"):
+        rendering.read_lines(tmp_path / "runs.csv")
+
+
 def test_feature_spaces_are_those_of_the_runs_that_have_drawn_one(tmp_path):
     asked = made(feature_space=["low", "up"])
     panel = figures.Panel("any", np.eye(6, 2), np.arange(6) % 2 > 0, np.array([0, 1, 2, 0, 3, -1]), tuple("abcd"))
-    low, other, up = (
-        dataclasses.replace(e, edition="full/subset-9", folders=[tmp_path / "none", tmp_path / e.row]) for e in ENTRIES
-    )
+    lines = [dataclasses.replace(line, edition="full/subset-9") for line in LINES]
     figures.write_panel(panel, tmp_path / "low" / "figures" / "features.csv")
-    rendering.write(asked, tmp_path / "half", [low, other, up])
+    rendering.write(asked, tmp_path / "half", lines, tmp_path)
     figures.write_panel(panel, tmp_path / "up" / "figures" / "features.csv")
-    rendering.write(asked, tmp_path / "whole", [low, other, up])
+    rendering.write(asked, tmp_path / "whole", lines, tmp_path)
     assert not list((tmp_path / "half").glob("features*"))
     assert [path.name for path in (tmp_path / "whole").glob("features*")] == ["features_x_y_full_subset-9.png"]
 
@@ -307,17 +450,17 @@ def test_editions_are_never_mixed_in_a_column(tmp_path, no_data):
         digests = wanted[0].digests if edition == "sample" else editions  # the sample is at hand
         status = {"status": "finished", "updated": "2026", "editions": editions, "digests": digests}
         results = {"target_accuracy": accuracy, "seconds": 1.0}
-        return rendering.Record(tmp_path, wanted[0].config, True, status, results, {})
+        return rendering.Record(tmp_path, wanted[0].config, True, status, results, {}, {})
 
     known = {cell.config.fingerprint({}): [record("full", 0.9)] for cell in wanted}
     known[wanted[0].config.fingerprint({})] = [record("full", 0.9), record("sample", 0.1)]
-    found = rendering.entries(asked, wanted, known)
-    assert [(e.heading, e.row, e.values) for e in found] == [
+    found = rendering.entries(asked.table, rendering.lines(asked, wanted, known))
+    assert [(e.heading, e.row, list(e.values.values())) for e in found] == [
         ("x_y (full)", "low", [0.9, 0.9, 0.9]), ("x_y (full)", "up", [0.9, 0.9, 0.9]),
         ("x_y (sample)", "low", [0.1]), ("x_y (sample)", "up", []),
     ]  # fmt: skip
     grid = rendering.grid(asked, found)
-    assert grid[0]["x_y (sample)"] == "0.1000 (1)" and grid[1]["x_y (sample)"] == "missing"
+    assert grid[0]["x_y (sample)"] == "0.1000 (1/3)" and grid[1]["x_y (sample)"] == "missing"
 
 
 @pytest.mark.parametrize("metric", ["target_acuracy", "source_model"])
@@ -329,9 +472,10 @@ def test_a_metric_that_is_no_number_of_theirs_is_said_in_its_row_alone(tmp_path,
     results = {"target_accuracy": 0.5, "seconds": 1.0, "source_model": "taken"}
     editions = {"source": "full", "target": "full"}
     status = {"status": "finished", "updated": "2026", "editions": editions, "digests": editions}
-    done = rendering.Record(tmp_path, wanted[0].config, True, status, results, {})
-    low, up = rendering.entries(asked, wanted, {cell.config.fingerprint({}): [done] for cell in wanted})
-    assert low.values == [] and up.values == [0.5] * 3 and up.notes == []
+    done = rendering.Record(tmp_path, wanted[0].config, True, status, results, {}, {})
+    known = {cell.config.fingerprint({}): [done] for cell in wanted}
+    low, up = rendering.entries(asked.table, rendering.lines(asked, wanted, known))
+    assert low.values == {} and list(up.values.values()) == [0.5] * 3 and up.notes == []
     assert low.notes == [f"no {metric} (seeds 0, 1, 2): results.json has target_accuracy, seconds"]
 
 

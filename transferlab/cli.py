@@ -98,18 +98,20 @@ def table(words: Sequence[str]) -> int:
         print(layouts.text([{"table": name, "": tables.load(name, None).title} for name in tables.table_files(None)]))
         return 0
     asked = tables.request(words)
+    if asked.records:
+        print(rendering.from_records(asked))
+        return 0
     wanted = tables.cells(asked, fetch=not (asked.render or asked.dry_run))
-    lines, sentence = rendering.forecast(asked, wanted)
     if asked.dry_run:
-        print(f"{layouts.text(lines)}\n\n{sentence}")
+        print(rendering.forecast_text(asked, wanted))
         return 0
     waiting = [] if asked.render else tables.to_run(wanted)
     if waiting:
-        print(sentence, file=sys.stderr)
+        print(rendering.forecast(asked, wanted)[-1], file=sys.stderr)
         _check_devices(cell.config for cell in waiting)
         lists = [(cell.overrides, cell.folder) for cell in waiting]
         _say(plan.launch(lists, waiting[0].sweep, asked.words, asked.config_dir, job))
-    print(rendering.render(asked))
+    print(rendering.render(asked, wanted))
     return 0 if asked.render or not tables.to_run(wanted) else 1
 
 
@@ -139,15 +141,17 @@ def doctor(words: Sequence[str]) -> int:
 
 
 def compare(words: Sequence[str]) -> int:
-    """Draw the finished runs in a folder together.
+    """Compare the finished runs in a folder: figures with their intervals, and pictures of them together.
 
     transferlab compare <folder>
     """
-    from transferlab.sweeps import draw
+    from transferlab import sweeps
 
     if len(words) != 1:
         raise UserError("compare: takes one folder of runs, such as outputs/sweep")
-    print(*draw(Path(words[0])), sep="\n")
+    folder = Path(words[0])
+    drawn = sweeps.draw(folder)
+    print(sweeps.compared(folder), *drawn, sep="\n")
     return 0
 
 
@@ -260,18 +264,28 @@ def _check_devices(configs: Iterable[Config]) -> None:
 
 def _report(folder: RunFolder, config: Config, results: dict[str, Any]) -> None:
     warned = ("status", "reason") if results["status"] == COLLAPSED else ()
-    shown = (*warned, "source_accuracy", "target_accuracy", "critic_accuracy", "proxy_a_distance",
+    shown = (*warned, results["headline"], "source_accuracy", "target_accuracy", "critic_accuracy", "proxy_a_distance",
              "oracle_target_accuracy", "steps", "seconds", "images_per_second", "edition")  # fmt: skip
     print(f"\n{naming.sentence(config)}")
     if results["options"]:
-        print(f"  {'options':24} {naming.spelled(results['options'])}")
-    for key in shown:
+        print(f"  {'options':26} {naming.spelled(results['options'])}")
+    for key in dict.fromkeys(shown):
         if key in results:
             value = results[key]
-            print(f"  {key.replace('_', ' '):24} {value:.4f}" if isinstance(value, float) else f"  {key:24} {value}")
+            print(f"  {key.replace('_', ' '):26} {_figure(key, results) if isinstance(value, float) else value}")
     if (picture := folder.path / "figures" / "features.png").exists():
-        print(f"  {'figures':24} {picture}")
-    print(f"  {'folder':24} {folder.path}")
+        print(f"  {'figures':26} {picture}")
+    print(f"  {'folder':26} {folder.path}")
+
+
+def _figure(key: str, results: dict[str, Any]) -> str:
+    """A number of a run, with its 95 % interval and the test samples where it is an accuracy on them."""
+    text = f"{results[key]:.4f}"
+    if (interval := results.get(f"{key}_interval")) is None:
+        return text
+    low, high = interval
+    count = results[f"{key.partition('_')[0]}_test_count"]
+    return f"{text}  (95 %: {low:.4f} to {high:.4f}, {count} test samples)"
 
 
 def _start_logging(folder: RunFolder, parallel: bool) -> list[logging.Handler]:

@@ -67,6 +67,11 @@ class Sees:
     seen: int = 2
     batch: int = 1
 
+    @property
+    def headline(self) -> str:
+        """The key of results.json that is the method's result: zero-shot learning is measured per class."""
+        return "target_mean_class_accuracy" if self.classes == "disjoint" else "target_accuracy"
+
 
 @dataclass
 class DataConfig:

@@ -2,12 +2,52 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Sequence
 
 Rows = Sequence[dict[str, str]]
 _LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "→": r"$\to$", "–": "--", "−": "$-$", "~": r"\textasciitilde{}",
           "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
           **{sign: f"\\{sign}" for sign in "&%$#_{}"}}  # fmt: skip
+
+
+def decimals(values: Sequence[float], half: float | None = None) -> int:
+    """Two significant digits of the uncertainty: of the spread of ``values``, or of ``half`` an interval where there is
+    no spread. From 2 to 4; 4 where nothing is known."""
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    uncertainty = spread or half or 0.0
+    return min(4, max(2, 1 - math.floor(math.log10(uncertainty)))) if uncertainty > 0 else 4
+
+
+def spread(values: Sequence[float], half: float | None = None) -> str:
+    """mean ± sample standard deviation, in the values' own units; without ± of a single value."""
+    if not values:
+        return "-"
+    digits = decimals(values, half)
+    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{deviation}"
+
+
+def count(finished: int, asked: int, collapsed: int = 0) -> str:
+    """How many runs a figure is of: '3', or '2/3, 1 collapsed'."""
+    whole = str(finished) if finished == asked else f"{finished}/{asked}"
+    return f"{whole}, {collapsed} collapsed" if collapsed else whole
+
+
+def interval(ends: tuple[float, float] | None, digits: int, sign: bool = False) -> str:
+    """'0.81 to 0.85', or nothing."""
+    return "" if ends is None else " to ".join(f"{end:{'+' if sign else ''}.{digits}f}" for end in ends)
+
+
+def difference(paired: Sequence[float], digits: int = 4) -> str:
+    """The mean of paired differences, with its sign; nothing where there are none."""
+    return f"{statistics.fmean(paired) + 0.0:+.{digits}f}" if paired else ""
+
+
+def words(metric: str) -> str:
+    """A key of results.json as words: 'target mean class accuracy' is the mean per class."""
+    return metric.replace("_", " ").replace("mean class accuracy", "accuracy, mean per class")
 
 
 def text(rows: Rows) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transferlab import layouts, naming
+from transferlab import intervals, layouts, naming, records
 from transferlab.config import require, to_plain
 from transferlab.files import write_text
 from transferlab.plan import Job
-from transferlab.runs import DONE, FINISHED, RunFolder, runs_in
+from transferlab.records import headline
+from transferlab.runs import COLLAPSED, DONE, FINISHED, RunFolder
 
 
 def summarise(jobs: Sequence[Job]) -> None:
@@ -22,36 +22,49 @@ def summarise(jobs: Sequence[Job]) -> None:
     A seed that is named twice is one run, and counts once.
     """
     jobs = list({(job.folder, *_without_seed(job)): job for job in jobs}.values())
-    records = [_record(job) for job in jobs]
-    columns = dict.fromkeys(key for record in records for key in record)
+    lines = [_record(job) for job in jobs]
+    columns = dict.fromkeys(key for line in lines for key in line)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows(lines)
     path = jobs[0].sweep / "summary.csv"
     write_text(path, text.getvalue())
     print()
-    print(layouts.text(grouped(jobs, records)))
+    print(layouts.text(grouped(jobs, lines)))
     print(f"\n{path}")
 
 
 def finished(folder: Path) -> list[dict[str, Any]]:
     """The results of every finished run in ``folder``, whichever commands made them.
 
-    ``row`` names the method, ``source`` and ``target`` the domains, each with those of its options in which the runs
-    differ; ``per_class`` is the target's.
+    ``row`` names the method with those of its options, and of net and training, in which the runs differ; ``source``
+    and ``target`` the domains likewise; ``per_class`` is the target's; ``value`` is the method's headline, ``metric``.
     """
-    runs = [(run.results, to_plain(config)) for run, config in runs_in(folder) if run.status.get("status") == FINISHED]
-    configs = [config for _, config in runs]
+    runs = [record for record in records.read_all(folder) if record.state == FINISHED]
+    configs = [to_plain(run.config) for run in runs]
     domains = [config[role] for config in configs for role in ("source", "target")]
     methods = [config["method"] for config in configs]
     return [
         {
-            **results, "row": _label(config["method"], methods), "source": _label(config["source"], domains),
-            "target": _label(config["target"], domains), "per_class": config["target"]["per_class"],
+            **run.results, "row": " ".join([_label(config["method"], methods), *_settings(config, configs)]),
+            "source": _label(config["source"], domains), "target": _label(config["target"], domains),
+            "per_class": config["target"]["per_class"], "seed": config["seed"],
+            "metric": run.headline, "value": run.results.get(run.headline),
         }
-        for results, config in runs
+        for run, config in zip(runs, configs, strict=True)
     ]  # fmt: skip
+
+
+def _settings(config: dict[str, Any], configs: Sequence[dict[str, Any]]) -> list[str]:
+    """The settings of net and training in which ``configs`` of the same method differ, as words of a command line."""
+    others = [other for other in configs if other["method"]["name"] == config["method"]["name"]]
+    return [
+        f"{section}.{key}={value}"
+        for section in ("model", "train")
+        for key, value in config[section].items()
+        if any(other[section][key] != value for other in others)
+    ]
 
 
 def _label(section: dict[str, Any], sections: Sequence[dict[str, Any]]) -> str:
@@ -69,19 +82,53 @@ def draw(folder: Path) -> list[Path]:
     """Pictures of all finished runs in ``folder`` together: over the target's size, over pairs of domains."""
     from transferlab.evaluation import figures
 
-    records = finished(folder)
-    require(bool(records), f"{folder}: no finished runs in it; name a sweep's folder, such as outputs/sweep")
+    runs = finished(folder)
+    require(bool(runs), f"{folder}: no finished runs in it; name a sweep's folder, such as outputs/sweep")
     drawn = []
-    sized = [r for r in records if r["per_class"] is not None and "target_train_accuracy" in r]
+    sized = [r for r in runs if r["per_class"] is not None and "target_train_accuracy" in r]
     if len({r["per_class"] for r in sized}) > 1:
         drawn.append(folder / "few_shot.png")
         figures.few_shot_curve(sized, drawn[-1])
-    if len({(r["source"], r["target"]) for r in records}) > 1:
+    if len({(r["source"], r["target"]) for r in runs}) > 1:
         drawn.append(folder / "transfer.png")
-        scratch = [r["row"] for r in records if "initial=scratch" in r["row"]]
-        figures.transfer_matrix(records, drawn[-1], scratch[0] if scratch else None)
-    require(bool(drawn), f"{folder}: nothing to compare; its runs have one target.per_class and one pair of domains")
+        scratch = [r["row"] for r in runs if "initial=scratch" in r["row"]]
+        figures.transfer_matrix(runs, drawn[-1], scratch[0] if scratch else None)
     return drawn
+
+
+def compared(folder: Path) -> str:
+    """A line for each row, pair of domains and number of labels among the finished runs in ``folder``: the mean over
+    seeds with its interval, and the paired difference from the reference, which is the row that starts from scratch, or
+    source_only, or else the first.
+    """
+    groups: dict[tuple[Any, ...], dict[int, dict[str, Any]]] = {}
+    for run in finished(folder):
+        if run["value"] is not None:
+            groups.setdefault((run["source"], run["target"], run["per_class"], run["row"]), {})[run["seed"]] = run
+    rows = list(dict.fromkeys(row for *_, row in groups))
+    baselines = [row for row in rows if "initial=scratch" in row] + [row for row in rows if row == "source_only"]
+    reference = [*baselines, *rows][0] if rows else ""
+    return layouts.text([_compared(key, runs, groups, reference) for key, runs in groups.items()]) if groups else ""
+
+
+def _compared(key: tuple[Any, ...], runs: dict[int, Any], groups: dict[tuple[Any, ...], Any], reference: str) -> Any:
+    source, target, per_class, row = key
+    of_reference = groups.get((*key[:3], reference), {})
+    values, theirs = ({seed: run["value"] for seed, run in part.items()} for part in (runs, of_reference))
+    metrics = {run["metric"] for part in (runs, of_reference) for run in part.values()}
+    counts = [run["target_test_count"] for run in runs.values() if "target_test_count" in run]
+    paired = intervals.differences(values, theirs) if row != reference and len(metrics) == 1 else []
+    numbers = list(values.values())
+    digits, fine = layouts.decimals(numbers), layouts.decimals(paired)
+    return {
+        "source": source, "target": target, "labels each": "" if per_class is None else str(per_class), "row": row,
+        "n": str(len(numbers)), "mean ± std": layouts.spread(numbers), "metric": layouts.words(min(metrics)),
+        "95 % over seeds": layouts.interval(intervals.over_seeds(numbers), digits),
+        "test samples": str(max(counts)) if counts else "",
+        f"minus {reference}": layouts.difference(paired, fine),
+        "95 %": layouts.interval(intervals.over_seeds(paired), fine, sign=True),
+        "": intervals.verdict(paired, min(counts) if counts else None),
+    }  # fmt: skip
 
 
 def _record(job: Job) -> dict[str, Any]:
@@ -90,9 +137,19 @@ def _record(job: Job) -> dict[str, Any]:
     status = folder.status
     asked = {"job": " ".join(job.overrides), "folder": job.folder.name}
     if status.get("status") in DONE:
-        plain = {k: naming.spelled(v) if isinstance(v, dict) else v for k, v in folder.results.items()}
-        return {**asked, **{k: v for k, v in plain.items() if not isinstance(v, list)}}
+        return {**asked, **_flat(folder.results), "status": status["status"], "reason": status.get("reason", "")}
     return {**asked, "status": status.get("status", "missing"), "reason": status.get("reason", "")}
+
+
+def _flat(results: dict[str, Any]) -> dict[str, Any]:
+    """The plain values of a record, an interval as its two ends; longer lists are left out."""
+    flat: dict[str, Any] = {}
+    for key, value in results.items():
+        if key.endswith("_interval"):
+            flat |= {key.replace("_interval", "_low"): value[0], key.replace("_interval", "_high"): value[1]}
+        elif not isinstance(value, list):
+            flat[key] = naming.spelled(value) if isinstance(value, dict) else value
+    return flat
 
 
 def _labels(jobs: Sequence[Job]) -> list[str]:
@@ -107,26 +164,28 @@ def _without_seed(job: Job) -> list[str]:
 
 
 def grouped(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """One row for each combination of everything but the seed."""
+    """One row for each combination of everything but the seed; a column for each headline of their methods."""
     groups: dict[str, list[dict[str, Any]]] = {}
-    for label, record in zip(_labels(jobs), records, strict=True):
+    metric: dict[str, str] = {}
+    for label, job, record in zip(_labels(jobs), jobs, records, strict=True):
         groups.setdefault(label, []).append(record)
+        metric[label] = headline(job.config)
     rows = []
     for label, members in groups.items():
         done = [r for r in members if r["status"] == FINISHED]
+        collapsed = [r for r in members if r["status"] == COLLAPSED]
         reasons = "; ".join(dict.fromkeys(f"{r['status']}: {r.get('reason', '')}" for r in members if r not in done))
+        key = metric[label]
+        values = [r[key] for r in done if key in r]
+        ends = intervals.over_seeds(values) or next(((r[f"{key}_low"], r[f"{key}_high"]) for r in done
+                                                     if f"{key}_low" in r), None)  # fmt: skip
+        half = (ends[1] - ends[0]) / 2 if ends else None
         rows.append({
-            "job": label, "n": f"{len(done)}/{len(members)}",
-            "source": spread([r["source_accuracy"] for r in done if "source_accuracy" in r]),
-            "target": spread([r["target_accuracy"] for r in done]),
+            "job": label, "n": layouts.count(len(done), len(members), len(collapsed)),
+            "source": layouts.spread([r["source_accuracy"] for r in done if "source_accuracy" in r], half),
+            **{layouts.words(m): layouts.spread(values, half) if m == key else "" for m in metric.values()},
+            "95 %": layouts.interval(ends, layouts.decimals(values, half)),
+            "test samples": ", ".join(dict.fromkeys(str(r.get("target_test_count", "")) for r in done)),
             "edition": ", ".join(dict.fromkeys(r["edition"] for r in done)), "note": reasons,
         })  # fmt: skip
     return rows
-
-
-def spread(values: Sequence[float]) -> str:
-    """mean ± sample standard deviation, in the accuracy's own units."""
-    if not values:
-        return "-"
-    deviation = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.4f}{deviation}"

@@ -8,6 +8,8 @@ What a table shows is a function of the folders alone. Torch is imported only in
 from __future__ import annotations
 
 import argparse
+import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +29,7 @@ class Row:
 
     overrides: list[str]
     metric: str | None = None
-    """A key of results.json in place of the table's."""
+    """A key of results.json in place of the table's. It stands beside the row's name where the rows have several."""
 
 
 @dataclass
@@ -37,6 +39,8 @@ class Column:
     overrides: list[str]
     cells: dict[str, list[str]] = field(default_factory=dict)
     """Overrides of single cells, by row."""
+    minutes: float | None = None
+    """What one seed takes on one core, in place of the table's."""
 
 
 @dataclass
@@ -58,12 +62,16 @@ class Table:
     seeds: list[int]
     time: str
     """What to expect of all its runs together."""
-    metric: str = "target_accuracy"
-    """A key of results.json."""
+    minutes: float | None = None
+    """What one seed of a column takes on one core: --dry-run scales it by the runs and steps that are asked for."""
+    metric: str | None = None
+    """A key of results.json; null: the headline of each cell's method."""
     overrides: list[str] = field(default_factory=list)
     """Of all cells."""
     gap: list[str] = field(default_factory=list)
     """The rows at 0 and at 100 percent of the gap that the others close."""
+    reference: str | None = None
+    """The row that the others are compared with, seed by seed; null: the lower row of the gap."""
     feature_space: list[str] = field(default_factory=list)
     """The rows whose features are drawn beside each other, such as before and after adaptation."""
     published: dict[str, Published] = field(default_factory=dict)
@@ -76,6 +84,8 @@ class Table:
         for key in ("gap", "feature_space"):
             for row in getattr(self, key):
                 _known(row, self.rows, key)
+        if self.reference is not None:
+            _known(self.reference, self.rows, "reference")
         for name, there in self.columns.items():
             for row in there.cells:
                 _known(row, self.rows, f"columns.{name}.cells")
@@ -88,6 +98,11 @@ class Table:
                 _known(row, self.rows, f"published.{name}.figures")
                 for column in figures:
                     _known(column, self.columns, f"published.{name}.figures.{row}")
+
+    @property
+    def reference_row(self) -> str:
+        """The row that the others are compared with; empty where there is none."""
+        return self.reference or next(iter(self.gap), "")
 
     def overrides_of(self, row: str, column: str) -> list[str]:
         """The overrides of a cell, the strongest last."""
@@ -109,6 +124,24 @@ class Request:
     config_dir: str | None
     render: bool
     dry_run: bool
+    docs: Path | None = None
+    """The folder of documents that gets the record and the page as well."""
+    records: Path | None = None
+    """A runs.csv to write the table from, in place of runs."""
+
+    @property
+    def parts(self) -> list[str]:
+        """The words that make it another table than the whole one of its file."""
+        lists = (("rows", self.rows, list(self.table.rows)), ("columns", self.columns, list(self.table.columns)),
+                 ("seeds", self.seeds, self.table.seeds))  # fmt: skip
+        chosen = [f"{key}={','.join(map(str, asked))}" for key, asked, whole in lists if asked != whole]
+        return chosen + [word for word in self.words if not _is_elsewhere(plan.key_of(word))]
+
+    @property
+    def command(self) -> str:
+        """The command line that makes this table anywhere, without what is of one machine alone."""
+        root = ["data.root=<data>"] * any(plan.key_of(word) == "data.root" for word in self.words)
+        return " ".join(["transferlab table", self.name, *self.parts, *root])
 
 
 @dataclass(frozen=True)
@@ -141,6 +174,8 @@ def request(words: Sequence[str]) -> Request:
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--render", action="store_true", help="run nothing: write the table from the runs' folders")
     only.add_argument("--dry-run", action="store_true", help="run nothing: say what would run, and for how long")
+    only.add_argument("--from", dest="records", type=Path, help="run nothing: write the table from this runs.csv")
+    parser.add_argument("--docs", type=Path, help="folder that gets the record, <name>.csv, and the page, <name>.md")
     parser.error = plan.refuse  # type: ignore[method-assign]
     args = parser.parse_intermixed_args(list(words))
     require(bool(args.words), f"table: say which; allowed are {', '.join(table_files(args.config_dir))}")
@@ -163,7 +198,26 @@ def request(words: Sequence[str]) -> Request:
             plan.check_setting(word, multirun=True)
             overrides.append(word)
     rows, columns = asked.values()
-    return Request(name, table, rows, columns, seeds, overrides, args.config_dir, args.render, args.dry_run)
+    return Request(
+        name,
+        table,
+        rows,
+        columns,
+        seeds,
+        overrides,
+        args.config_dir,
+        args.render,
+        args.dry_run,
+        args.docs,
+        args.records,
+    )
+
+
+def _is_elsewhere(key: str) -> bool:
+    """Whether a word changes only where files lie, how fast it goes, or what else is drawn."""
+    return plan.is_hydras(key) or key in (
+        "data.root", "data.download", "device.threads", "store", "figures", "train.log_every", "train.checkpoint_every",
+    )  # fmt: skip
 
 
 def _parts(value: str) -> list[str]:
@@ -235,14 +289,38 @@ def _data(config: Config, render: bool) -> tuple[dict[str, str], dict[str, str],
 
 
 def to_run(wanted: Sequence[Cell]) -> list[Cell]:
-    """The cells that are not finished, but for those whose data is missing; rows may share a run."""
+    """The cells that are not done, but for those whose data is missing; rows may share a run."""
     runs = {cell.folder: cell for cell in wanted if cell.digests}
     return [cell for folder, cell in runs.items() if RunFolder(folder).status.get("status") not in DONE]
 
 
 def output_folder(asked: Request, wanted: Sequence[Cell]) -> Path:
-    """Where the table's files go: tables/<name> beside the folder of the runs."""
-    return wanted[0].sweep.parent / "tables" / asked.name
+    """Where the table's files go: tables/<name> beside the folder of the runs.
+
+    A part of the table, or the table with other settings, has a folder of its own.
+    """
+    name = re.sub(r"[^\w.,=+-]+", "_", "-".join([asked.name, *asked.parts]))
+    if len(name) > 100:
+        name = f"{name[:90]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return wanted[0].sweep.parent / "tables" / name
+
+
+def minutes_a_step(asked: Request) -> dict[str, float]:
+    """What a step of each column takes by the table's file, where that says it."""
+    table = asked.table
+    told = {name: column.minutes or table.minutes for name, column in table.columns.items()}
+    rates = {}
+    for column, minutes in told.items():
+        if minutes and column in asked.columns:
+            lists = [[*table.overrides_of(row, column), "data.download=false"] for row in table.rows]
+            own = sum(steps(plan.typed(one)) for one, _ in plan.compose(lists, asked.config_dir))
+            rates[column] = minutes / own
+    return rates
+
+
+def steps(config: Config) -> int:
+    """The steps that a run's config asks for, those of its stage on the target included."""
+    return config.train.steps + int(getattr(config.method, "steps", 0))
 
 
 def _known(name: str, allowed: Any, key: str) -> None:

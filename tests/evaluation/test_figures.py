@@ -106,7 +106,7 @@ def test_a_panel_is_read_as_it_was_written(tmp_path):
 def records(rows=("finetune", "finetune initial=scratch"), **more):
     return [
         {"row": row, "source": source, "target": target, "per_class": size, "target_accuracy": RNG.uniform(),
-         "target_train_accuracy": 1.0, **more}
+         "target_train_accuracy": 1.0, "value": RNG.uniform(), "metric": "target_accuracy", **more}
         for row in rows for source in ("a", "b") for target in ("b", "c") for size in (1, 5, 20) for _ in range(2)
     ]  # fmt: skip
 
@@ -135,7 +135,8 @@ def test_transfer_matrix_is_the_difference_from_scratch(tmp_path, monkeypatch):
     figures.transfer_matrix(records(), tmp_path / "m.png", "finetune initial=scratch")
     figures.transfer_matrix(records(), tmp_path / "n.png")
     assert is_picture(tmp_path / "m.png") and is_picture(tmp_path / "n.png")
-    some = [{"row": row, "source": source, "target": target, "target_accuracy": a} for row, source, target, a in (
+    keys = ("row", "source", "target", "value", "metric")
+    some = [dict(zip(keys, (*of, "target_accuracy"), strict=True)) for of in (
         ("m", "a", "b", 0.5), ("m", "a", "b", 0.7), ("m", "b", "c", 0.9), ("scratch", "a", "b", 0.4),
         ("scratch", "a", "c", 0.95))]  # fmt: skip
     axes, _ = lines(monkeypatch, lambda: figures.transfer_matrix(some, tmp_path / "o.png", "scratch"))

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
 from transferlab.evaluation import metrics
@@ -14,6 +15,21 @@ def test_against_scikit_learn():
     assert np.array_equal(metrics.confusion(SCORES, LABELS, 5), confusion_matrix(LABELS, predicted))
     assert metrics.mean_class_accuracy(SCORES, LABELS, 5) == pytest.approx(balanced_accuracy_score(LABELS, predicted))
     assert metrics.accuracy(SCORES, LABELS) == (predicted == LABELS).mean()
+
+
+def test_the_record_has_counts_of_the_interval_and_classes_without_samples():
+    record = metrics.classification("target", np.eye(4)[[0, 0, 1, 1, 1]], np.array([0, 0, 1, 1, 2]), 4)
+    assert record["target_accuracy"] == 0.8 and record["target_class_accuracies"] == [1.0, 1.0, 0.0, None]
+    expected = binomtest(4, 5).proportion_ci(0.95, "wilson")
+    assert record["target_accuracy_interval"] == pytest.approx([expected.low, expected.high], abs=1e-5)
+    low, high = record["target_mean_class_accuracy_interval"]
+    assert low < record["target_mean_class_accuracy"] < high
+
+
+def test_cost_does_not_grow_with_the_square_of_the_classes():
+    """A million classes, as few samples as here: a confusion matrix would need eight terabytes."""
+    scores, labels = np.zeros((2, 1_000_000), np.float32), np.array([0, 999_999])
+    assert metrics.mean_class_accuracy(scores, labels, 1_000_000) == 0.5
 
 
 def test_a_class_without_samples_is_left_out():

@@ -81,7 +81,12 @@ class Evaluator:
         """What is measured once, at the end, for results.json; and the target's confusion matrix [C, C]."""
         truth = self.truth
         (source, source_accuracy), (target, _) = (self._test(predictor, domain) for domain in ("source", "target"))
-        record: dict[str, Any] = {} if source_accuracy is None else {"source_accuracy": source_accuracy}
+        counts = {
+            f"{domain}_test_count": len(getattr(truth, f"{domain}_test").inputs) for domain in ("source", "target")
+        }
+        record: dict[str, Any] = counts
+        if source_accuracy is not None:
+            record |= metrics.share("source_accuracy", source_accuracy, counts["source_test_count"])
         labels = _numpy(truth.target_test.labels)
         if isinstance(predictor, Clusters):
             record |= metrics.clustering(target.scores.argmax(1), labels)

@@ -4,21 +4,42 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from transferlab.files import write_bytes, write_text
+from transferlab.layouts import words
 
+matplotlib.rcParams["text.parse_math"] = False  # a class may be called a$_$
 SOURCE, TARGET, CRITIC = "#0072B2", "#D55E00", "#555555"  # Okabe & Ito's colours, distinct for everybody
 OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+PALETTE = (SOURCE, TARGET, *OTHERS, CRITIC, "#F0E442")
+CLASSES = ("#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499", "#000000")
+"""Tol's muted scheme, distinct for everybody, and black."""
+METHODS = {
+    "source_only": SOURCE, "target_only": TARGET, "dann": "#009E73", "deep_coral": "#CC79A7",
+    "subspace_alignment": "#E69F00", "finetune": SOURCE, "conservative": "#009E73", "layer_transfer": "#CC79A7",
+    "multitask": "#E69F00", "progressive": TARGET, "dap": "#555555", "semantic_output_codes": SOURCE, "eszsl": TARGET,
+    "ale": "#009E73", "devise": "#CC79A7", "conse": "#E69F00", "zero_shot": "#56B4E9", "self_taught": SOURCE,
+    "self_taught_clustering": TARGET,
+}  # fmt: skip
+"""A method has one colour in every picture; within a cell of the map each has its own."""
+
+
+def method_colour(method: str) -> str:
+    """Of the palette; that of a method which is not listed follows from its name."""
+    return METHODS.get(method) or PALETTE[zlib.crc32(method.encode()) % len(PALETTE)]
 
 
 def _save(figure: Figure, path: Path) -> None:
@@ -182,34 +203,56 @@ def feature_space(panels: Sequence[Panel], path: Path) -> None:
 def bars(
     columns: Sequence[str],
     values: Mapping[str, Sequence[Sequence[float]]],
-    marks: Mapping[str, Sequence[Sequence[float]]],
+    methods: Mapping[str, str],
+    marks: Mapping[str, Mapping[str, Sequence[float | None]]],
     path: Path,
     title: str,
     unit: str,
 ) -> None:
-    """A group of bars for each of ``columns``: mean ± std of ``values``, by row and column, and ``marks`` on them."""
-    figure = Figure(figsize=(max(6.0, 0.35 * len(columns) * (len(values) + 1) + 2.5), 4.2), layout="constrained")
+    """A group of bars for each of ``columns``: mean ± std of ``values``, by row and column.
+
+    methods: of each row, for its colour. marks: published figures by paper, row and column; a paper has its own sign.
+    """
+    figure = Figure(
+        figsize=(min(30.0, max(6.0, 0.35 * len(columns) * (len(values) + 1) + 2.5)), 4.2), layout="constrained"
+    )
     axes = figure.subplots()
     width = 0.8 / len(values)
-    colours = (CRITIC, *OTHERS, SOURCE, TARGET, "#F0E442")
-    published: str | None = "published"
+    styles = row_styles(methods)
     for i, (row, of_row) in enumerate(values.items()):
         places = np.arange(len(columns)) + (i - (len(values) - 1) / 2) * width
         means = [float(np.mean(v)) if v else math.nan for v in of_row]
         spreads = [float(np.std(v, ddof=1)) if len(v) > 1 else math.nan for v in of_row]
-        axes.bar(places, means, 0.9 * width, yerr=spreads, color=colours[i % len(colours)], capsize=2, label=row)
-        points = [(x, y) for x, of_bar in zip(places, marks[row], strict=True) for y in of_bar]
-        if points:
-            axes.plot(*zip(*points, strict=True), "k_", ms=45 * width, label=published)
-            published = None
+        axes.bar(places, means, 0.9 * width, yerr=spreads, capsize=2, label=row, edgecolor="white", lw=0, **styles[row])
+        for (paper, of_paper), sign in zip(marks.items(), itertools.cycle("_x+1"), strict=False):
+            points = [(x, y) for x, y in zip(places, of_paper[row], strict=True) if y is not None]
+            if points:
+                size = 45 * width if sign == "_" else 5
+                axes.plot(*zip(*points, strict=True), sign, color="black", ms=size, label=paper)
     names = [name.replace(" (", "\n(") for name in columns]
     axes.set_xticks(range(len(columns)), names, rotation=20 if len(columns) > 4 else 0)
     axes.set_title(fill(title, 50), fontsize=10)
     axes.set_ylabel(unit)
     axes.grid(axis="y", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    labelled = {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    axes.legend(labelled.values(), labelled, frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     _save(figure, path)
+
+
+def row_styles(methods: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The colour of each row: its method's, with a hatch from the method's second row on.
+
+    Where all rows are of one method the colours say nothing of it, and go by place.
+    """
+    rows = list(methods)
+    if len(set(methods.values())) == 1:
+        return {row: {"color": PALETTE[i % len(PALETTE)]} for i, row in enumerate(rows)}
+    styles = {}
+    for i, row in enumerate(rows):
+        earlier = sum(methods[other] == methods[row] for other in rows[:i])
+        styles[row] = {"color": method_colour(methods[row]), "hatch": ["", "///", "...", "xxx", "\\\\\\"][earlier % 5]}
+    return styles
 
 
 def class_space(embedded: Sequence[np.ndarray], codes: np.ndarray, seen: int, path: Path, title: str) -> None:
@@ -297,15 +340,18 @@ def few_shot_curve(records: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def transfer_matrix(records: Sequence[Mapping[str, Any]], path: Path, baseline: str | None = None) -> None:
-    """Mean target accuracy for each source (row) and target (column), a panel for each ``row`` of the records.
+    """The mean ``value`` for each source (row) and target (column), a panel for each ``row`` of the records.
 
-    With ``baseline``, one of the rows, it is the difference from that row's mean on the same target, in points.
+    ``metric`` says what the value is; where the records have several, each panel says its own. With ``baseline``, one
+    of the rows, it is the difference from that row's mean on the same target, in points, where both have one metric.
     """
     rows = [row for row in dict.fromkeys(record["row"] for record in records) if row != baseline]
     sources, targets = (list(dict.fromkeys(record[role] for record in records)) for role in ("source", "target"))
 
+    metrics = {record["row"]: record["metric"] for record in records}
+
     def mean(**wanted: str) -> float:
-        values = [r["target_accuracy"] for r in records if all(r[key] == value for key, value in wanted.items())]
+        values = [r["value"] for r in records if all(r[key] == value for key, value in wanted.items())]
         return 100 * float(np.mean(values)) if values else math.nan
 
     width = 1.4 * len(targets) * len(rows) + 3
@@ -313,11 +359,15 @@ def transfer_matrix(records: Sequence[Mapping[str, Any]], path: Path, baseline: 
     grid = figure.subplots(1, len(rows), squeeze=False)[0]
     shown = np.array([[[mean(row=row, source=s, target=t) for t in targets] for s in sources] for row in rows])
     if baseline:
-        shown -= [mean(row=baseline, target=target) for target in targets]
+        of_baseline = np.array([mean(row=baseline, target=target) for target in targets])
+        same = np.array([metrics[row] == metrics[baseline] for row in rows])
+        shown = np.where(same[:, None, None], shown - of_baseline, math.nan)
     most = float(np.nanmax(np.abs(shown)))
     for axes, row, values in zip(grid, rows, shown, strict=True):
         image = axes.imshow(values, cmap="RdBu" if baseline else "Blues", vmin=-most if baseline else 0, vmax=most)
-        axes.set_title(fill(row, 18), fontsize=8)
+        axes.set_title(
+            fill(row if len(set(metrics.values())) == 1 else f"{row}: {words(metrics[row])}", 18), fontsize=8
+        )
         axes.set_xticks(range(len(targets)), [fill(name, 20, break_long_words=False) for name in targets], fontsize=7)
         names = [fill(name, 20, break_long_words=False) for name in sources] if axes is grid[0] else [""] * len(sources)
         axes.set_yticks(range(len(sources)), names, fontsize=7)
@@ -326,7 +376,8 @@ def transfer_matrix(records: Sequence[Mapping[str, Any]], path: Path, baseline: 
                 dark = values[i, j] > 0.6 * most or (baseline and values[i, j] < -0.6 * most)
                 text = f"{values[i, j]:+.1f}" if baseline else f"{values[i, j]:.1f}"
                 axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "0.2")
-    what = f"target accuracy less that of {baseline}, points" if baseline else "target accuracy, per cent"
+    one = words(shared.pop()) if len(shared := set(metrics.values())) == 1 else "target"
+    what = f"{one}, less that of {baseline}, points" if baseline else f"{one}, per cent"
     figure.colorbar(image, ax=grid.tolist()).set_label(fill(what, 32), fontsize=8)
     _save(figure, path)
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from transferlab import intervals
+
 
 def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
     """Share of rows whose highest score is at the label."""
@@ -14,8 +16,14 @@ def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
 
 def per_class_accuracy(scores: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """Accuracy within each true class: float64 [C], nan for a class without samples."""
-    matrix, totals = confusion(scores, labels, classes), np.bincount(labels, minlength=classes)
-    return np.where(totals > 0, matrix.diagonal() / np.maximum(totals, 1), np.nan)
+    hits, totals = _hits(scores, labels, classes)
+    return np.where(totals > 0, hits / np.maximum(totals, 1), np.nan)
+
+
+def _hits(scores: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of each class, how many samples are classified correctly, and how many there are: int64 [C] each."""
+    right = labels[scores.argmax(1) == labels]
+    return np.bincount(right, minlength=classes), np.bincount(labels, minlength=classes)
 
 
 def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray, classes: int) -> float:
@@ -69,12 +77,27 @@ def hit_at(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
     return float((best == labels[:, None]).any(1).mean())
 
 
+def share(name: str, value: float, count: int) -> dict[str, Any]:
+    """An accuracy over ``count`` test samples for results.json, and its 95 % interval."""
+    return {name: value, f"{name}_interval": _rounded(intervals.wilson(value, count))}
+
+
 def classification(domain: str, scores: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Any]:
-    """A domain's accuracies for results.json: over samples, over classes, of each class, and hit@5."""
-    per_class = per_class_accuracy(scores, labels, classes)
+    """A domain's accuracies for results.json: over samples, over classes, of each class, and hit@5; with intervals."""
+    hits, totals = (part.astype(float) for part in _hits(scores, labels, classes))
+    there = totals > 0
+    per_class = [round(h / n, 4) if n else None for h, n in zip(hits.tolist(), totals.tolist(), strict=True)]
     record = {
-        f"{domain}_accuracy": accuracy(scores, labels),
+        **share(f"{domain}_accuracy", accuracy(scores, labels), len(labels)),
         f"{domain}_mean_class_accuracy": mean_class_accuracy(scores, labels, classes),
-        f"{domain}_class_accuracies": [None if np.isnan(a) else round(float(a), 4) for a in per_class],
+        f"{domain}_mean_class_accuracy_interval": _rounded(
+            intervals.of_classes(hits[there].tolist(), totals[there].tolist())
+        ),
+        f"{domain}_class_accuracies": per_class,
     }
-    return record | ({f"{domain}_hit_at_5": hit_at(scores, labels, 5)} if classes > 10 else {})
+    many = classes > 10
+    return record | (share(f"{domain}_hit_at_5", hit_at(scores, labels, 5), len(labels)) if many else {})
+
+
+def _rounded(interval: intervals.Interval) -> list[float]:
+    return [round(end, 5) for end in interval]

@@ -1,0 +1,86 @@
+"""The documents' tables are what their records say, and so is every figure that names a record.
+
+A figure names its record right behind it, as '.428 ± .002 [zero_shot: eszsl, standard]': table, row, column. In a page
+that may be a link to the table.
+"""
+
+import dataclasses
+import math
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+
+from tests.test_tables import LINES, made
+from transferlab import rendering, tables
+from transferlab.cli import table
+from transferlab.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results"
+QUOTING = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "conf").rglob("*.yaml"))]
+NUMBER = r"-?\d*\.\d+"
+QUOTE = re.compile(rf"({NUMBER})(?: (?:±|\+-) ({NUMBER}))?[ \n#]+\(?\[(\w+): ([^],]+), ([^]]+)\]")
+
+
+def wrong(text: str, records: Path) -> list[str]:
+    """The figures in a text that are not those of the records that they name."""
+    found = []
+    for match in QUOTE.finditer(text):
+        mean, spread, name, row, column = match.groups()
+        path = records / f"{name}.csv"
+        lines = rendering.read_lines(path) if path.exists() else []
+        values = [
+            line.value for line in lines
+            if (line.row, line.column, line.status) == (row, column, "finished") and line.value is not None
+        ]  # fmt: skip
+        figures = [(mean, statistics.mean(values) if values else math.nan)]
+        if spread:
+            figures.append((spread, statistics.stdev(values) if len(values) > 1 else math.nan))
+        if any(f"{value:.{len(shown.partition('.')[2])}f}" != f"{float(shown):.{len(shown.partition('.')[2])}f}"
+               for shown, value in figures):  # fmt: skip
+            found.append(" ".join(match[0].split()))
+    return found
+
+
+@pytest.mark.parametrize("path", QUOTING, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_figure_that_names_its_record_is_the_records(path):
+    assert wrong(path.read_text(encoding="utf-8"), RESULTS) == []
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*")), ids=lambda path: path.name)
+def test_every_page_is_its_record_rendered(path, tmp_path, capsys):
+    """transferlab table <name> --from docs/results/<name>.csv --docs docs/results writes the page again."""
+    record = path.with_suffix(".csv")
+    assert table([path.stem, "--from", str(record), "--docs", str(tmp_path)]) == 0
+    assert (tmp_path / path.name).read_text(encoding="utf-8") == path.read_text(encoding="utf-8")
+    assert all(line.metric == line.metric.strip() and line.run for line in rendering.read_lines(record) if line.value)
+
+
+def test_a_quoted_figure_is_held_against_its_record(tmp_path):
+    asked = dataclasses.replace(made(), docs=tmp_path)
+    rendering.document(asked, LINES)
+    right = ".500 ± .010 [made: low, x_y], 0.82 ([made: a_b|c, x_y](results/made.md)); .9\n# [made: up, x_y]"
+    assert len(QUOTE.findall(right)) == 3 and wrong(right, tmp_path) == []
+    for other in (".501 [made: low, x_y]", ".50 +- .02 [made: low, x_y]", ".5 [made: lo, x_y]", ".5 [other: low, x_y]"):
+        assert wrong(other, tmp_path) == [other]
+
+
+def test_a_record_without_results_is_not_a_document(tmp_path):
+    nothing = [dataclasses.replace(line, status="missing", value=None) for line in LINES]
+    with pytest.raises(UserError, match="no run of made is finished"):
+        rendering.document(dataclasses.replace(made(), docs=tmp_path), nothing)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_part_of_a_record_is_shown_by_rows_columns_and_seeds(tmp_path, capsys):
+    lines = [dataclasses.replace(LINES[0], row=row, column=column, seed=seed, value=0.5 + seed / 10)
+             for row in ("raw", "codes") for column in ("5", "20") for seed in (0, 1)]  # fmt: skip
+    path = tmp_path / "runs.csv"
+    path.write_text(rendering.as_csv([dataclasses.asdict(line) for line in lines]))
+    assert table(["self_taught", "--from", str(path), "rows=codes", "columns=20", "seeds=1,7"]) == 0
+    out = capsys.readouterr().out
+    assert "codes" in out and "raw" not in out and "0.60" in out and "(1)" in out
+    with pytest.raises(UserError, match="none of the runs that are asked for"):
+        rendering.from_records(tables.request(["self_taught", "--from", str(path), "columns=100"]))
