@@ -35,7 +35,7 @@ CLASSES = tuple("0123456789")
 
 
 def bare_net() -> ConvNet:
-    return ConvNet(ModelConfig(), 10, (3, 28, 28), Preprocess(torch.zeros(3), None))
+    return ConvNet(ModelConfig(), 10, (3, 28, 28), Preprocess("mean", torch.zeros(3)))
 
 
 def main() -> None:
@@ -124,7 +124,7 @@ def skada(args: argparse.Namespace) -> Callable[[int], int]:
         warnings.simplefilter("ignore")
         from skada.deep import DANN
 
-    net = ConvNet(ModelConfig(), 10, (3, 28, 28), Preprocess(torch.zeros(3), None)).to(
+    net = ConvNet(ModelConfig(), 10, (3, 28, 28), Preprocess("mean", torch.zeros(3))).to(
         memory_format=torch.contiguous_format
     )
     module = torch.nn.Sequential(net.extractor, *net.trunk, net.head)

@@ -74,17 +74,14 @@ def measure(device: str, batch_size: int, model: ModelConfig) -> dict[str, float
     import torch
 
     from transferlab.dispatch import pick_device
-    from transferlab.models.convnet import ConvNet, Preprocess
+    from transferlab.models.convnet import ConvNet, normalisation
     from transferlab.training.engine import autocast
 
     torch.set_num_threads(1)  # other work on the machine then counts for less
     place, size = pick_device(device), model.input_size
-    if model.name == "mlp":
-        inputs, preprocess = torch.randn(2 * batch_size, 1000), Preprocess(torch.zeros(1000), torch.ones(1000))
-    else:
-        inputs = torch.randint(256, (2 * batch_size, 3, size, size), dtype=torch.uint8)
-        preprocess = Preprocess(torch.zeros(3), None)
-    net = ConvNet(model, 10, inputs.shape[1:], preprocess).to(place)
+    vectors, images = (2 * batch_size, 1000), (2 * batch_size, 3, size, size)
+    inputs = torch.randn(vectors) if model.name == "mlp" else torch.randint(256, images, dtype=torch.uint8)
+    net = ConvNet(model, 10, inputs.shape[1:], normalisation(model, [inputs])).to(place)
     inputs = inputs.to(place)
 
     def step(precision: str) -> float:
