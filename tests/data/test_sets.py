@@ -244,7 +244,10 @@ def test_released_mnistm_as_pictures(tmp_path, no_data):
         (tmp_path / "mnist_m" / f"mnist_m_{split}_labels.txt").write_text("00000000.png 5\n00000001.png 0\n")
     found = released(tmp_path)
     d = found.load("train")
-    assert found.edition == "released" and d.labels.tolist() == [5, 0]
+    assert found.edition == "released-subset-2+2" and d.labels.tolist() == [5, 0]
+    for split, count in (("train", 59_001), ("test", 9_001)):
+        (tmp_path / "mnist_m" / f"mnist_m_{split}_labels.txt").write_text("00000000.png 5\n" * count)
+    assert released(tmp_path).edition == "released"
     assert np.array_equal(d.inputs[1], pixels[1, 2:30, 2:30].transpose(2, 0, 1))
 
 
@@ -264,6 +267,7 @@ def test_released_mnistm_as_a_pickle_runs_no_code(tmp_path, no_data):
     arrays = {s: np.zeros((n, 28, 28, 3), np.uint8) for s, n in (("train", 9000), ("valid", 1000), ("test", 2000))}
     path.write_bytes(pickle.dumps(arrays, protocol=2))
     assert len(released(tmp_path).load("train")) == 10_000
+    assert released(tmp_path).edition == released(tmp_path).load("test").provenance["edition"] == "rebuild-mnistm_data"
 
     class Evil:
         def __reduce__(self):
@@ -402,3 +406,34 @@ def test_svhn_and_usps_without_numbers(tmp_path):
     (tmp_path / "usps.bz2").write_bytes(bz2.compress(b"1 " + b" ".join(b"%d:nan" % i for i in range(1, 257))))
     with pytest.raises(UserError, match="values -1 to 1"):
         usps.read(tmp_path / "usps.bz2")
+
+
+@pytest.mark.parametrize(("counts", "edition"), [
+    ((60_000, 10_000), "full"), ((500, 10_000), "subset-500"), ((60_000, 500), "subset-60000+500"),
+])  # fmt: skip
+def test_a_set_is_full_with_all_of_its_files(tmp_path, no_data, counts, edition):
+    (tmp_path / "mnist").mkdir()
+    for split, count in zip(("train", "test"), counts, strict=True):
+        for name, header in zip(mnist.SPLITS[split], (b"\0\0\x08\x03", b"\0\0\x08\x01"), strict=True):
+            (tmp_path / "mnist" / name.removesuffix(".gz")).write_bytes(header + count.to_bytes(4, "big"))
+    settings = DataConfig(root=str(tmp_path), download="false")
+    assert data.find("mnist", mnist.Config(), settings).edition == edition
+
+
+def test_a_part_of_usps_is_called_so(tmp_path, no_data):
+    import bz2
+
+    (tmp_path / "usps").mkdir()
+    for name, count in (("usps.bz2", 7291), ("usps.t.bz2", 3)):
+        line = b"1 " + b" ".join(b"%d:0.5" % i for i in range(1, 257)) + b"\n"
+        (tmp_path / "usps" / name).write_bytes(bz2.compress(line * count))
+    settings = DataConfig(root=str(tmp_path), download="false")
+    assert data.find("usps", usps.Config(), settings).edition == "subset-7291+3"
+
+
+def test_training_and_test_images_have_noise_of_their_own():
+    from transferlab.data._selection import transformed
+
+    grey = np.full((4, 1, 8, 8), 128, np.uint8)
+    train, test = (transformed(grey, "noise", split) for split in ("train", "test"))
+    assert not np.array_equal(train, test) and np.array_equal(train, transformed(grey, "noise"))

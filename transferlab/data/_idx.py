@@ -30,15 +30,22 @@ def read(path: Path) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=4 + 4 * dims).reshape(shape)
 
 
-def _edition(path: Path, count: int) -> str:
-    """full or subset-<images>, by the header of an idx file; a damaged one is for :func:`read` to name."""
+def _edition(train: Path, test: Path, counts: tuple[int, int]) -> str:
+    """full, subset-<training images>, or subset-<training>+<test images> where only some of these are missing."""
+    there = [_count(path, whole) for path, whole in zip((train, test), counts, strict=True)]
+    if there[0] != counts[0]:
+        return f"subset-{there[0]}"
+    return "full" if there[1] == counts[1] else f"subset-{there[0]}+{there[1]}"
+
+
+def _count(path: Path, whole: int) -> int:
+    """How many images an idx file has by its header; ``whole`` where that is damaged, as :func:`read` will say."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             header = file.read(8)
     except (OSError, EOFError, zlib.error):
-        return "full"
-    images = int.from_bytes(header[4:], "big")
-    return "full" if len(header) < 8 or images == count else f"subset-{images}"
+        return whole
+    return whole if len(header) < 8 else int.from_bytes(header[4:], "big")
 
 
 def find(
@@ -48,16 +55,16 @@ def find(
     remotes: Mapping[str, Remote | None],
     classes: tuple[str, ...],
     settings: Settings,
-    count: int,
+    counts: tuple[int, int],
     first_label: int = 0,
     arrange: Callable[[np.ndarray], np.ndarray] = lambda images: images,
 ) -> Found:
     """A data set of 28x28 grey images: splits maps a split to its (images, labels) files.
 
-    count: how many training images the whole set has; files of that name with fewer are another edition.
+    counts: how many training and test images the whole set has; files of that name with fewer are another edition.
     """
     paths = files_or_sample(name, folders, remotes, settings, sample=True)
-    edition = "sample" if paths is None else _edition(paths[splits["train"][0]], count)
+    edition = "sample" if paths is None else _edition(paths[splits["train"][0]], paths[splits["test"][0]], counts)
     files = {split: [paths[file] for file in pair] for split, pair in splits.items()} if paths else None
 
     def images_and_labels(images_file: Path, labels_file: Path) -> tuple[np.ndarray, np.ndarray]:

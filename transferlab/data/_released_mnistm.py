@@ -20,21 +20,31 @@ from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
 
 FOLDERS = ("mnist_m", "MNIST-M", "mnistm", "MNISTM", ".")
+COUNTS = [59_001, 9_001]
+"""The authors' pictures for training and testing."""
 PICKLES = ("mnist_m_data.pkl", "mnistm_data.pkl", "mnistm.pkl", "keras_mnistm.pkl")
 
 
 def find(settings: Settings, classes: tuple[str, ...]) -> Found:
-    """The released set in one of its layouts. Raises :class:`UserError` where there is none."""
+    """The released set in one of its layouts. Raises :class:`UserError` where there is none.
+
+    Only the authors' pictures, all of them, are the edition released. Arrays are what others have made again, with
+    other patches, and some with other digits: each an edition of its own.
+    """
     for folder in (root / name for root in roots(settings) for name in FOLDERS):
         files = [folder / f"mnist_m_{name}" for name in ("train_labels.txt", "test_labels.txt", "train", "test")]
         if files[0].is_file() and files[1].is_file():
-            return _found(classes, partial(_pictures, folder), digest(path for path in files if path.exists()))
+            counts = [len(path.read_bytes().split()) // 2 for path in files[:2]]
+            edition = "released" if counts == COUNTS else f"released-subset-{counts[0]}+{counts[1]}"
+            content = digest(path for path in files if path.exists())
+            return _found(classes, edition, partial(_pictures, folder), content)
         files = [folder / f"mnist_m_{split}.pt" for split in ("train", "test")]
         if all(path.is_file() for path in files):
-            return _found(classes, partial(_tensors, folder), digest(files))
+            return _found(classes, "rebuild-torch", partial(_tensors, folder), digest(files))
         for pickled in (folder / name for name in PICKLES if (folder / name).is_file()):
             digits = mnist.find(mnist.Config(), settings)
-            return _found(classes, partial(_arrays, pickled, digits), digest([pickled], digits.digest))
+            content = digest([pickled], digits.digest)
+            return _found(classes, f"rebuild-{pickled.stem}", partial(_arrays, pickled, digits), content)
     raise UserError(
         "mnistm.build=released: not found; put mnist_m_train/, mnist_m_train_labels.txt and the same for test, "
         f"or mnist_m_train.pt and mnist_m_test.pt, or {PICKLES[0]} "
@@ -42,7 +52,9 @@ def find(settings: Settings, classes: tuple[str, ...]) -> Found:
     )
 
 
-def _found(classes: tuple[str, ...], read: Callable[[str], tuple[np.ndarray, np.ndarray, Path]], content: str) -> Found:
+def _found(
+    classes: tuple[str, ...], edition: str, read: Callable[[str], tuple[np.ndarray, np.ndarray, Path]], content: str
+) -> Found:
     def load(split: str) -> Dataset:
         images, labels, path = read(split)
         if images.dtype != np.uint8 or images.shape[1:] != (3, 28, 28) or len(images) != len(labels):
@@ -51,9 +63,9 @@ def _found(classes: tuple[str, ...], read: Callable[[str], tuple[np.ndarray, np.
             )
         if labels.min() < 0 or labels.max() > 9:
             raise UserError(f"{path}: labels {labels.min()} to {labels.max()}, allowed are 0 to 9")
-        return Dataset(images, labels, classes, provenance("mnistm", "released", split, len(images), [path]))
+        return Dataset(images, labels, classes, provenance("mnistm", edition, split, len(images), [path]))
 
-    return Found("mnistm", "released", classes, (3, 28, 28), load, content)
+    return Found("mnistm", edition, classes, (3, 28, 28), load, content)
 
 
 def _pictures(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, Path]:

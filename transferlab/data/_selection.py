@@ -69,7 +69,7 @@ def select(found: Found, selection: Selection) -> Found:
         if selection.classes is not None:
             data = of_classes(data, classes)
         if selection.transform != "none":
-            data = dataclasses.replace(data, inputs=transformed(data.inputs, selection.transform))
+            data = dataclasses.replace(data, inputs=transformed(data.inputs, selection.transform, split))
         asked = {k: v for k, v in vars(selection).items() if k in ("classes", "transform")}
         return dataclasses.replace(data, provenance={**data.provenance, "count": len(data), **asked})
 
@@ -89,8 +89,11 @@ def of_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
     return Dataset(data.inputs[rows], labels[rows], classes, data.provenance, signatures, groups)
 
 
-def transformed(images: np.ndarray, name: str) -> np.ndarray:
-    """uint8 [N, C, H, W] as another domain; the same permutation for every image, noise of 50 grey levels."""
+def transformed(images: np.ndarray, name: str, split: str = "train") -> np.ndarray:
+    """uint8 [N, C, H, W] as another domain; the same permutation for every image, noise of 50 grey levels.
+
+    Training and test images have noise of their own.
+    """
     require(images.dtype == np.uint8, f"transform={name}: is for images, these are numbers of another kind")
     if name == "inverted":
         return 255 - images
@@ -99,6 +102,8 @@ def transformed(images: np.ndarray, name: str) -> np.ndarray:
         height, width = images.shape[2:]
         order = rng.permutation(height * width)
         return images.reshape(*images.shape[:2], -1)[:, :, order].reshape(images.shape)
+    if split == "test":
+        rng = np.random.default_rng([0, 1])
     noisy = np.empty_like(images)
     for start in range(0, len(images), 1000):  # in pieces: noise is drawn in float32
         part = images[start : start + 1000]

@@ -30,6 +30,6 @@ def find(options: Config, settings: Settings) -> Found:
     # The files hold every image transposed.
     upright = lambda images: images.transpose(0, 2, 1)  # noqa: E731
     found = _idx.find(
-        "emnist_letters", folders, SPLITS, FILES, CLASSES, settings, 124_800, first_label=1, arrange=upright
+        "emnist_letters", folders, SPLITS, FILES, CLASSES, settings, (124_800, 20_800), first_label=1, arrange=upright
     )
     return described(found)

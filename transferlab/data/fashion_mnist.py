@@ -27,4 +27,4 @@ class Config(Selection):
 def find(options: Config, settings: Settings) -> Found:
     """See :func:`transferlab.data.find`."""
     folders = ("fashion-mnist", "FashionMNIST/raw", "fashion_mnist")
-    return _idx.find("fashion_mnist", folders, SPLITS, FILES, CLASSES, settings, 60_000)
+    return _idx.find("fashion_mnist", folders, SPLITS, FILES, CLASSES, settings, (60_000, 10_000))

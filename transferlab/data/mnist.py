@@ -31,4 +31,4 @@ class Config(Selection):
 def find(options: Config, settings: Settings) -> Found:
     """See :func:`transferlab.data.find`."""
     folders = ("mnist", "MNIST/raw", "mnist/raw")
-    return described(_idx.find("mnist", folders, SPLITS, FILES, CLASSES, settings, 60_000))
+    return described(_idx.find("mnist", folders, SPLITS, FILES, CLASSES, settings, (60_000, 10_000)))
