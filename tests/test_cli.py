@@ -313,7 +313,7 @@ def test_table_alone_lists_the_tables(tmp_path):
 
 
 def test_doctor_looks_where_it_is_told(tmp_path, animals, no_data):
-    assert "awa1           full" in command("doctor", f"data.root={animals}", cwd=tmp_path).stdout
+    assert "awa1           features-5" in command("doctor", f"data.root={animals}", cwd=tmp_path).stdout
 
 
 def test_the_module_of_the_command_line_runs_as_well(tmp_path):
