@@ -49,8 +49,8 @@ def test_runs_are_compared_whose_data_is_gone_and_others_are_passed_over(tmp_pat
             plain["method"]["dims"] = [2, 4]
         folder = tmp_path / ("2026-11-24" if place < 2 else "2026-11-25") / str(place)  # as single runs lie
         write_json(folder / "config.json", plain)
-        write_json(folder / "status.json", {"status": "finished"})
         write_json(folder / "results.json", record)
+        RunFolder(folder).set_status("finished")
     write_json(tmp_path / ".store" / "model" / "config.json", to_plain(configs[0]))
     write_json(tmp_path / "other" / "config.json", {"method": {"name": "of another version"}})
     assert [r["row"] for r in finished(tmp_path)] == [
@@ -74,8 +74,9 @@ def job(folder, method, seed=0, **results):
     config = from_plain({"method": {"name": method}, "source": source, "target": {"name": "usps"}, "seed": seed})
     path = folder / f"{method}-{seed}"
     write_json(path / "config.json", to_plain(config))
-    write_json(path / "status.json", {"status": results.pop("status", "finished"), "reason": "", "fingerprint": "x"})
+    status = results.pop("status", "finished")
     write_json(path / "results.json", {"status": "finished", "edition": "full", "target_test_count": 1000, **results})
+    RunFolder(path).set_status(status, fingerprint="x")
     return plan.Job((f"method={method}", f"seed={seed}"), config, {}, folder, path)
 
 

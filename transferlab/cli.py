@@ -8,23 +8,27 @@ import logging
 import os
 import signal
 import sys
+import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from transferlab import __version__, hydra_adapter, layouts, manual, naming, plan, rendering, tables
 from transferlab.config import Config, DataConfig, build, nearest, require
 from transferlab.errors import UserError
-from transferlab.runs import COLLAPSED, DONE, RunFolder, identity, stored_config
+from transferlab.files import write_text
+from transferlab.runs import COLLAPSED, DONE, RunFolder, identity, orphaned, stored_config
 
 log = logging.getLogger("transferlab")
 log_file = logging.getLogger("transferlab.file")
 """What is for run.log alone."""
+INTERRUPTED = 130
 
 
 def main() -> NoReturn:
@@ -54,8 +58,8 @@ def main() -> NoReturn:
         sys.exit(2)
     except KeyboardInterrupt:
         print("transferlab: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except Exception as error:  # of a launcher, or a mistake of ours
+        sys.exit(INTERRUPTED)
+    except Exception as error:  # of a launcher, a full disk, or a mistake of ours
         _full_error()
         _say([error])
         sys.exit(1)
@@ -84,6 +88,7 @@ def run(words: Sequence[str]) -> int:
         lists = [(job.overrides, job.folder) for job in jobs]
         raised = plan.launch(lists, jobs[0].sweep, args.overrides, args.config_dir, job)
         _say(raised)
+        _wait_for_others(folders)
         from transferlab.sweeps import summarise
 
         summarise(jobs)
@@ -111,6 +116,7 @@ def table(words: Sequence[str]) -> int:
         _check_devices(cell.config for cell in waiting)
         lists = [(cell.overrides, cell.folder) for cell in waiting]
         _say(plan.launch(lists, waiting[0].sweep, asked.words, asked.config_dir, job))
+        _wait_for_others([cell.folder for cell in waiting])
     print(rendering.render(asked, wanted))
     return 0 if asked.render or not tables.to_run(wanted) else 1
 
@@ -175,48 +181,101 @@ def job(composed: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     folder = RunFolder(Path(hydra_config.runtime.output_dir))
     parallel = hydra_config.mode == RunMode.MULTIRUN and hydra_config.runtime.choices["hydra/launcher"] != "basic"
-    execute(plan.typed(composed), folder, parallel)
+    record = {"config": composed, "hydra": HydraConfig.instance().cfg, "overrides": hydra_config.overrides.task}
+    texts = {f"{name}.yaml": OmegaConf.to_yaml(part) for name, part in record.items()}
+    try:
+        if orphaned():
+            raise KeyboardInterrupt
+        execute(plan.typed(composed), folder, parallel, texts)
+    except KeyboardInterrupt:
+        if orphaned():  # nobody is left to tell, and the pool would give out its next job
+            os._exit(INTERRUPTED)
+        raise
 
 
-def execute(config: Config, folder: RunFolder, parallel: bool) -> None:
-    """Run ``config`` in ``folder``, or take the result that is there already."""
+def execute(config: Config, folder: RunFolder, parallel: bool, composed: Mapping[str, str] | None = None) -> None:
+    """Run ``config`` in ``folder``, or take the result that is there already.
+
+    composed: what Hydra made the config of, files of the folder .hydra.
+    """
     handlers = _start_logging(folder, parallel)
     try:
         found = plan.find(config)
         known_by = identity(config, found)
         plan.check_name(folder.path, config, known_by["digests"])
         folder.claim(config, known_by["digests"])
-        if folder.status.get("status") in DONE:
+        before = folder.status
+        if before.get("status") in DONE and not (config.figures and before.get("undrawn")):
             log.info("%s: finished before", folder.path)
             return
         folder.set_status("running", run=naming.sentence(config), **known_by)
+        for name, text in (composed or {}).items():
+            write_text(folder.path / ".hydra" / name, text)
         _terminate_politely()
-        try:
-            from transferlab import dispatch
+        from transferlab import dispatch
 
-            results = dispatch.run(config, folder, config.device.threads or int(parallel), found)
-        except KeyboardInterrupt:
-            folder.set_status("interrupted", "asked to stop")
+        results, draw = dispatch.run(config, folder, config.device.threads or int(parallel), found)
+        folder.set_status(results["status"], results.get("reason", ""), undrawn=config.figures)
+    except KeyboardInterrupt:
+        if folder.claimed:
+            _conclude(folder, "interrupted", "asked to stop")
             log.error("interrupted; continue with: transferlab resume=%s", folder.path)
-            raise
-        except Exception as error:
-            _full_error()
-            kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-            reason = kind + " ".join(str(error).split())
-            log_file.error(traceback.format_exc())
-            folder.set_status("failed", reason)
-            log.error("failed: %s; see %s", reason, folder.path / "run.log")
+        raise
+    except Exception as error:
+        if isinstance(error, UserError) and not folder.claimed:  # the folder is another's: nothing in it may change
+            log.error("%s", error)
             return
-        folder.set_status(results["status"], results.get("reason", ""))
+        _full_error()
+        reason = _reason(error)
+        log_file.error(traceback.format_exc())
+        _conclude(folder, "failed", reason)
+        log.error("failed: %s; see %s", reason, folder.path / "run.log")
+    else:
         if results["status"] == COLLAPSED:
             log.warning("collapsed: %s; its figures are no result of the method", results["reason"])
+        _draw(draw, folder)
         if not parallel:
             _report(folder, config, results)
-    except UserError as refused:  # the folder is another's: nothing in it may change
-        log.error("%s", refused)
     finally:
         folder.release()
         _stop_logging(handlers)
+
+
+def _conclude(folder: RunFolder, status: str, reason: str) -> None:
+    """Write how the run has ended, if there is room for it."""
+    try:
+        folder.set_status(status, reason)
+    except OSError as error:
+        log.error("%s: cannot say there that the run has %s (%s)", folder.path / "status.json", status, error.strerror)
+
+
+def _draw(draw: Callable[[], None], folder: RunFolder) -> None:
+    """Draw the pictures of a run that is complete, whatever becomes of them."""
+    try:
+        draw()
+    except Exception as error:
+        log_file.warning(traceback.format_exc())
+        log.warning("no more pictures: %s; the results are whole", _reason(error))
+    with suppress(OSError):
+        folder.set_status(folder.status["status"], folder.status["reason"], undrawn=False)
+
+
+def _reason(error: Exception) -> str:
+    """One line of what went wrong."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    return kind + " ".join(str(error).split())
+
+
+def _wait_for_others(folders: Sequence[Path]) -> None:
+    """Wait for those of our runs that another command has begun and is still at."""
+    busy = [folder for folder in folders if RunFolder(folder).busy()]
+    if busy:
+        names = ", ".join(folder.name for folder in busy)
+        print(f"waiting for another process, which is running {names}", file=sys.stderr)
+    while any(RunFolder(folder).busy() for folder in busy):
+        time.sleep(1)
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -244,7 +303,7 @@ def _options(verb: str, words: Sequence[str]) -> dict[str, str]:
 
 def _say(errors: Sequence[Exception]) -> None:
     for error in errors:
-        print(f"transferlab: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"transferlab: {_reason(error)}", file=sys.stderr)
 
 
 def _resume(path: Path) -> int:
@@ -290,11 +349,10 @@ def _figure(key: str, results: dict[str, Any]) -> str:
 
 def _start_logging(folder: RunFolder, parallel: bool) -> list[logging.Handler]:
     """Messages to the terminal, and with the time and tracebacks to the folder's run.log."""
-    folder.path.mkdir(parents=True, exist_ok=True)
     screen = logging.StreamHandler(sys.stderr)
     screen.setFormatter(logging.Formatter(f"{folder.path.name}: %(message)s" if parallel else "%(message)s"))
     screen.addFilter(lambda record: record.name != log_file.name)
-    file = logging.FileHandler(folder.path / "run.log", encoding="utf-8", errors="backslashreplace")
+    file = _log_in(folder.path)
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.INFO)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
@@ -303,6 +361,25 @@ def _start_logging(folder: RunFolder, parallel: bool) -> list[logging.Handler]:
         log.addHandler(handler)
     logging.getLogger("py.warnings").addHandler(file)
     return [screen, file]
+
+
+class RunLog(logging.FileHandler):
+    """A log whose lines are lost where the disk is full; nothing else is."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
+def _log_in(folder: Path) -> logging.Handler:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return RunLog(folder / "run.log", encoding="utf-8", errors="backslashreplace")
+    except OSError:  # what comes next says so too
+        return logging.NullHandler()
 
 
 def _stop_logging(handlers: list[logging.Handler]) -> None:

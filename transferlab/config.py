@@ -376,7 +376,7 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
     known = [f.name for f in dataclasses.fields(Config) if f.name != "names"]
     for key in sections:
         require(key in known, f"{key}: no such key; allowed are {', '.join(known)}{nearest(key, known)}")
-    values = {section: dict(sections.get(section) or {}) for section in SECTIONS}
+    values = {section: dict(_section(sections, section)) for section in SECTIONS}
     names = {group: str(values[group].pop("name", "")) for group in ("method", "source", "target")}
     for group, name in names.items():
         require(name != "", f"{group}.name: a value is needed")
@@ -389,6 +389,12 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
     allowed = ("last", *VALIDATORS)
     require(select in allowed, f"select={select}: allowed are {', '.join(allowed)}{nearest(select, allowed)}")
     return Config(**typed, names=names, seed=seed, select=select, store=store, figures=pictures)
+
+
+def _section(sections: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    section = sections.get(key) or {}
+    require(isinstance(section, Mapping), f"{key}={section}: a mapping is needed")
+    return section
 
 
 def to_plain(config: Config) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,16 +40,18 @@ from transferlab.training.store import Store
 log = logging.getLogger(__name__)
 
 
-def run(config: Config, folder: RunFolder, threads: int, found: Mapping[str, Found]) -> dict[str, Any]:
-    """Train, evaluate and write everything into ``folder``, which must be claimed; returns the results.
+def run(
+    config: Config, folder: RunFolder, threads: int, found: Mapping[str, Found]
+) -> tuple[dict[str, Any], Callable[[], None]]:
+    """Train, evaluate and write records and weights into ``folder``, which must be claimed.
 
-    found: the data of source and target.
+    found: the data of source and target. Returns the results, and what draws the pictures: they come after the run is
+    complete, so that nothing that goes wrong with them costs it.
     """
     if threads:
         torch.set_num_threads(threads)
     device = pick_device(config.device.name)
     method = importlib.import_module(method_schema(config.names["method"]).module)
-    folder.set_status("running")
     write_json(
         folder.path / "environment.json",
         environment(
@@ -74,8 +76,6 @@ def run(config: Config, folder: RunFolder, threads: int, found: Mapping[str, Fou
     pictures = Pictures(folder.path / "figures", config, evaluator) if config.figures else None
     options = method.Config(**vars(config.method))
     predictor = method.fit(options, problem, engine).to(device).eval()
-    if pictures and method.sees.net and getattr(options, "uses_net", True):
-        pictures.before(Classifier(engine.net(problem), features_at=getattr(predictor, "features_at", "critic")))
 
     record, confusion = evaluator.final(predictor)
     collapsed = evaluator.collapse(predictor, engine.rows, engine.steps)
@@ -98,10 +98,15 @@ def run(config: Config, folder: RunFolder, threads: int, found: Mapping[str, Fou
         results["source_model"] = engine.shared_model
     predictors.save(folder.path / "checkpoints" / "predictor.safetensors", predictor, problem.classes)
     folder.write_metrics(engine.rows)
-    if pictures:
-        pictures.draw(predictor, engine.rows, confusion)
     write_json(folder.path / "results.json", results)
-    return results
+
+    def draw() -> None:
+        if pictures and method.sees.net and getattr(options, "uses_net", True):
+            pictures.before(Classifier(engine.net(problem), features_at=getattr(predictor, "features_at", "critic")))
+        if pictures:
+            pictures.draw(predictor, engine.rows, confusion)
+
+    return results, draw
 
 
 def pick_device(name: str) -> torch.device:

@@ -1,7 +1,8 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and records that say whether they are still what was written."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -25,11 +26,23 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Replace ``path`` by ``content`` at once: a reader, or a crash, meets the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException as error:  # a full disk, Ctrl-C
+        partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)
+        raise
+
+
+def remove_partials(folder: Path, name: str = "*") -> None:
+    """Remove what killed processes have left of files called ``name``; nobody may be writing them."""
+    for partial in folder.glob(f".{name}.*.part"):
+        partial.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -39,14 +52,32 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """:func:`write_bytes` of a record of plain values, as JSON."""
-    write_text(path, json.dumps(record, indent=2) + "\n")
+    write_text(path, json_text(record))
+
+
+def json_text(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, indent=2) + "\n"
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The record at ``path``; empty where there is none. Raises :class:`UserError` where it is no JSON."""
-    if not path.exists():
-        return {}
+    """The record at ``path``; empty where there is none. Raises :class:`UserError` where it is not one."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise UserError(f"{path}: not readable as JSON") from None
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not readable as JSON ({' '.join(str(error).split())})") from None
+    if not isinstance(record, dict):
+        raise UserError(f"{path}: not a record, which is a JSON object")
+    return record
+
+
+def digest(content: bytes) -> str:
+    """Its SHA-256, in 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def seal(record: Mapping[str, Any]) -> dict[str, Any]:
+    """``record`` with a ``checksum`` of the rest of it."""
+    plain = {key: value for key, value in record.items() if key != "checksum"}
+    return {**plain, "checksum": digest(json.dumps(plain, sort_keys=True).encode())}

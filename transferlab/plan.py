@@ -158,7 +158,8 @@ def launch(
     settings = [*filter(is_hydras, words), f"hydra.sweep.dir={hydra_adapter.quoted(str(sweep))}"]
     with hydra_adapter.session(config_dir):
         start = _set_up(settings[:-1], lambda: hydra_adapter.sweep(settings, task))
-        make_folder(sweep)
+        for _, folder in lists:  # so that Hydra has nothing to make, which it would do outside a job
+            make_folder(folder)
         return start([
             [*overrides, f"hydra.sweep.subdir={hydra_adapter.quoted(str(folder.absolute()))}"]
             for overrides, folder in lists

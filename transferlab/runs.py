@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
+import logging
+import multiprocessing
 import os
 import platform
 import socket
@@ -14,18 +15,42 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from transferlab.config import RESULTS_VERSION, Config, from_plain, to_plain
+from filelock import BaseFileLock
+
+from transferlab import locks
+from transferlab.config import RESULTS_VERSION, Config, from_plain, require, to_plain
 from transferlab.data import Found
 from transferlab.errors import UserError
-from transferlab.files import make_folder, read_json, write_json, write_text
+from transferlab.files import (
+    digest,
+    json_text,
+    make_folder,
+    read_json,
+    remove_partials,
+    seal,
+    write_json,
+    write_text,
+)
+
+log = logging.getLogger(__name__)
 
 FINISHED = "finished"
 COLLAPSED = "collapsed"
 """Complete, but its training never left chance."""
 DONE = (FINISHED, COLLAPSED)
 """The states of a run that is complete and answers from its record."""
+DAMAGED = "damaged"
+"""What a run counts as whose record is not as it has written it."""
+RECORDS = ("config.json", "data.json", "environment.json", "results.json", "metrics.csv", "figures/features.csv")
+"""The files of a run that are read again, but for status.json, which says what is in them."""
+EARLY = (".hydra", "run.log", ".lock", "config.json")
+"""What a run that died before its first status may have left."""
+
+
+class Busy(UserError):
+    """Another process is running this run."""
 
 
 class RunFolder:
@@ -33,11 +58,29 @@ class RunFolder:
 
     def __init__(self, path: Path):
         self.path = path
-        self._lock: IO[str] | None = None
+        self._lock: BaseFileLock | None = None
 
     @property
     def status(self) -> dict[str, Any]:
-        return read_json(self.path / "status.json")
+        """What status.json says; empty where there is none.
+
+        The status is "damaged", with the reason, where it or a record that it vouches for is not as the run has
+        written it.
+        """
+        try:
+            record = read_json(self.path / "status.json")
+        except UserError as error:
+            return {"status": DAMAGED, "reason": str(error), "damaged": "status.json"}
+        if not record:
+            return {}
+        if record != seal(record):
+            reason = f"{self.path / 'status.json'}: changed since it was written, or of another version"
+            return {"status": DAMAGED, "reason": reason, "damaged": "status.json"}
+        for name, was in record["files"].items():
+            if self._digest(name) != was:
+                reason = f"{self.path / name}: changed since it was written"
+                return {**record, "status": DAMAGED, "reason": reason, "damaged": name}
+        return record
 
     @property
     def results(self) -> dict[str, Any]:
@@ -48,14 +91,21 @@ class RunFolder:
 
         Changes nothing.
         """
-        if other := self.other(config, digests):
-            raise UserError(f"{self.path}: holds a run {other}; choose another folder")
-        if not self.status.get("fingerprint") and self.path.is_dir() and any(self.path.iterdir()):
-            # A run that died before its first status has these.
-            ours = (".hydra", "run.log", ".lock", "config.json")
-            others = [p.name for p in self.path.iterdir() if p.name not in ours]
-            if others:
-                raise UserError(f"{self.path}: not empty and not a run's folder; choose another folder")
+        status = self.status
+        theirs = status.get("fingerprint")
+        other = ""
+        if theirs is not None and status["status"] != DAMAGED:
+            other = self.other(config, digests)
+        elif theirs != config.fingerprint(digests):
+            try:
+                same = config_in(self.path).fingerprint({}) == config.fingerprint({})
+            except UserError:
+                # Its config is gone or damaged: then it is not known whose it is, unless its status knows.
+                same = theirs is None
+                strange = not status and self.path.is_dir() and not all(map(_early, self.path.iterdir()))
+                require(not strange, f"{self.path}: not empty and not a run's folder; choose another folder")
+            other = "" if same else "of another config"
+        require(not other, f"{self.path}: holds a run {other}; choose another folder")
 
     def other(self, config: Config, digests: Mapping[str, str]) -> str:
         """In what the folder's run is another than that of ``config`` on data of these digests; empty if in nothing."""
@@ -69,33 +119,72 @@ class RunFolder:
         return f"on other {' and '.join(changed)} data, or before it changed" if changed else "of another config"
 
     def claim(self, config: Config, digests: Mapping[str, str]) -> None:
-        """Make this process the folder's owner; the system ends the claim with the process, however it ends."""
+        """Make this process the folder's owner; the claim ends with the process, however it ends.
+
+        Raises :class:`Busy` where another process has it.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         self.check(config, digests)
-        lock = (self.path / ".lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            raise UserError(f"{self.path}: another process is running this run") from None
-        self._lock = lock
-        write_json(self.path / "config.json", to_plain(config))
+        self._lock = locks.acquire(self.path / ".lock")
+        if self._lock is None:
+            raise Busy(f"{self.path}: another process is running this run")
+        for folder in (self.path, self.path / "checkpoints", self.path / "figures"):
+            remove_partials(folder)
+        status = self.status
+        if status.get("status") == DAMAGED:
+            log.warning("%s; running it again", status["reason"])
+        if status.get("status") not in DONE:
+            write_json(self.path / "config.json", to_plain(config))
 
     def release(self) -> None:
         """Give the claim back, if there is one."""
         if self._lock:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
 
+    @property
+    def claimed(self) -> bool:
+        """Whether this object has the claim."""
+        return self._lock is not None
+
+    def busy(self) -> bool:
+        """Whether another process is running this run now."""
+        if self.status.get("status") != "running":
+            return False
+        lock = locks.acquire(self.path / ".lock")
+        if lock:
+            lock.release()
+        return lock is None
+
+    def _digest(self, name: str) -> str | None:
+        try:
+            return digest((self.path / name).read_bytes())
+        except OSError:
+            return None
+
     def set_status(self, status: str, reason: str = "", **more: Any) -> None:
-        """Write status.json: running | finished | collapsed | failed | interrupted, why, where and since when."""
+        """Write status.json: running | finished | collapsed | failed | interrupted, why, where and since when.
+
+        It vouches for config.json, and for all records once the run is complete.
+        """
         now = datetime.now(UTC).isoformat(timespec="seconds")
+        before = self.status
+        names = RECORDS if status in DONE else RECORDS[:1]
         record = {
-            **self.status, "status": status, "reason": reason, "host": socket.gethostname(),
-            "pid": os.getpid(), "updated": now, **more,
+            **(before if before.get("status") != DAMAGED else {}), "status": status, "reason": reason,
+            "host": socket.gethostname(), "pid": os.getpid(), "updated": now, **more,
+            "files": {name: found for name in names if (found := self._digest(name))},
         }  # fmt: skip
         record.setdefault("started", now)
-        write_json(self.path / "status.json", record)
+        path, text = self.path / "status.json", json_text(seal(record))
+        try:
+            write_text(path, text)
+        except OSError:  # on a full disk there may be no room for a new file, but in the old one there is
+            if not path.exists():
+                raise
+            with path.open("r+", encoding="utf-8") as file:
+                file.write(text)
+                file.truncate()
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write metrics.csv, one row per log point, columns in the order in which they first appear."""
@@ -133,10 +222,30 @@ def _number(text: str) -> Any:
     return text
 
 
+def _early(path: Path) -> bool:
+    """Whether it may be of a run that died before its first status: a file of ours, or a folder with nothing in it."""
+    ours = path.name in EARLY or path.name.endswith(".part")
+    return ours or (path.name in ("checkpoints", "figures") and not any(path.iterdir()))
+
+
+def config_in(path: Path) -> Config:
+    """The config of the run in ``path``, the place of whose data may be gone by now.
+
+    Raises :class:`UserError` where there is none that this version can read.
+    """
+    plain = read_json(path / "config.json")
+    require(isinstance(plain.get("data"), dict), f"{path / 'config.json'}: not a run's config")
+    plain["data"]["root"] = None
+    return from_plain(plain)
+
+
 def stored_config(path: Path) -> Config:
-    """The config of the run in ``path``. Raises :class:`UserError` where there is none."""
-    if not (path / "config.json").exists():
-        raise UserError(f"resume={path}: no run's folder (it has no config.json)")
+    """The config of the run in ``path``. Raises :class:`UserError` where there is none, or none to rely on."""
+    require((path / "config.json").exists(), f"resume={path}: no run's folder (it has no config.json)")
+    status = RunFolder(path).status
+    # Other records are made again; without these two nobody knows what the run was.
+    lost = status.get("damaged") in ("status.json", "config.json")
+    require(not lost, f"resume={path}: {status.get('reason')}; start the run again with its own words")
     return from_plain(read_json(path / "config.json"))
 
 
@@ -150,10 +259,19 @@ def runs_in(folder: Path) -> list[tuple[RunFolder, Config]]:
         if any(part.startswith(".") for part in path.relative_to(folder).parts) or path.parent == folder:
             continue
         with suppress(UserError):  # a run of another version
-            plain = read_json(path)
-            plain["data"] = {**(plain.get("data") or {}), "root": None}
-            found.append((RunFolder(path.parent), from_plain(plain)))
+            found.append((RunFolder(path.parent), config_in(path.parent)))
     return found
+
+
+def orphaned() -> bool:
+    """Whether this is a process of a pool, such as joblib's, whose parent has died."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return False
+    try:
+        return not parent.is_alive()
+    except ValueError:  # joblib's processes are not told when their parent ends, only who it was
+        return os.getppid() != parent.pid
 
 
 def new_folder(wanted: Path) -> Path:

@@ -28,10 +28,10 @@ def summarise(jobs: Sequence[Job]) -> None:
     writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
-    path = jobs[0].sweep / "summary.csv"
-    write_text(path, text.getvalue())
     print()
     print(layouts.text(grouped(jobs, lines)))
+    path = jobs[0].sweep / "summary.csv"
+    write_text(path, text.getvalue())
     print(f"\n{path}")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import singledispatchmethod
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Labelled, View
 from transferlab.training.randomness import fair_sample
 
+log = logging.getLogger(__name__)
+
 Features = tuple[np.ndarray, np.ndarray]
 """Of the source's test inputs [n, D], and of the target's [m, D]."""
 
@@ -33,28 +37,47 @@ class Pictures:
         self.truth, self._evaluator = evaluator.truth, evaluator
         same = self.truth.source_classes == self.truth.target_classes
         self._classes = self.truth.target_classes if same else (*self.truth.source_classes, *self.truth.target_classes)
-        self._panels: list[figures.Panel] = []
+        self._before: Features | None = None
 
     def before(self, predictor: Predictor) -> None:
         """Keep the features of the predictor as it is before training."""
-        self._panels.append(self._panel("before training", self._features(predictor.eval())))
+        self._before = self._features(predictor.eval())
 
     def draw(self, predictor: Predictor, rows: Sequence[Mapping[str, Any]], confusion: np.ndarray) -> None:
-        """Learning curves, confusion [C, C], samples, feature space, and what this kind of predictor alone has."""
+        """Learning curves, confusion [C, C], samples, feature space, and what this kind of predictor alone has.
+
+        One that cannot be drawn costs a line in the log, and no other.
+        """
         self.where.mkdir(exist_ok=True)
-        truth, names = self.truth, self.names
         if rows:
-            figures.learning_curves(rows, self.where / "learning_curves.png")
-        title = f"{names['method']}: {names['source']} to {names['target']}"
-        figures.confusion_matrix(confusion, truth.target_classes, self.where / "confusion.png", title)
-        strips = [part.inputs[_some(part, 16)].cpu().numpy() for part in (truth.source_test, truth.target_test)]
-        if strips[0].dtype == np.uint8:
-            figures.samples(strips[0], strips[1], self.where / "samples.png", names["source"], names["target"])
+            with _a_picture("learning curves"):
+                figures.learning_curves(rows, self.where / "learning_curves.png")
+        with _a_picture("confusion matrix"):
+            title = f"{self.names['method']}: {self.names['source']} to {self.names['target']}"
+            figures.confusion_matrix(confusion, self.truth.target_classes, self.where / "confusion.png", title)
+        with _a_picture("samples"):
+            self._samples()
         features = self._features(predictor)
-        after = self._panel("after training", features)
-        figures.feature_space([*self._panels, after], self.where / "features.png")
-        figures.write_panel(after, self.where / "features.csv")
-        self._own(predictor, features)
+        with _a_picture("feature space"):
+            self._feature_space(features)
+        with _a_picture("picture of the predictor"):
+            self._own(predictor, features)
+
+    def _samples(self) -> None:
+        """Inputs of both domains, where they are images."""
+        strips = [
+            part.inputs[_some(part, 16)].cpu().numpy() for part in (self.truth.source_test, self.truth.target_test)
+        ]
+        if strips[0].dtype == np.uint8:
+            figures.samples(
+                strips[0], strips[1], self.where / "samples.png", self.names["source"], self.names["target"]
+            )
+
+    def _feature_space(self, features: Features) -> None:
+        panels = [self._panel("before training", self._before)] if self._before else []
+        panels.append(self._panel("after training", features))
+        figures.write_panel(panels[-1], self.where / "features.csv")
+        figures.feature_space(panels, self.where / "features.png")
 
     @singledispatchmethod
     def _own(self, predictor: Predictor, features: Features) -> None:
@@ -110,6 +133,15 @@ class Pictures:
         is_target = np.repeat([False, True], [len(part) for part in labels])
         points = figures.embed(np.concatenate(features))
         return figures.Panel(title, points, is_target, np.concatenate(labels), self._classes)
+
+
+@contextmanager
+def _a_picture(name: str) -> Iterator[None]:
+    """Inside, whatever goes wrong is a warning: matplotlib and a full memory or disk raise many kinds."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("no %s drawn (%s: %s)", name, type(error).__name__, " ".join(str(error).split()))
 
 
 def _some(test: View, most: int) -> torch.Tensor:

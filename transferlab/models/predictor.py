@@ -129,6 +129,7 @@ def load(path: Path) -> tuple[Predictor, tuple[str, ...]]:
     for weights that its description does not fit.
     """
     tensors, metadata = storage.read(path)
+    require("predictor" in metadata, f"{path}: not a predictor; it is in the run's checkpoints/predictor.safetensors")
     description: dict[str, Any] = json.loads(metadata["predictor"])
     kinds, kind = _kinds(), description["kind"]
     known = f"known are {', '.join(kinds)}{nearest(kind, kinds)}"

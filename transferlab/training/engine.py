@@ -25,8 +25,8 @@ from transferlab.errors import Diverged, UserError
 from transferlab.evaluation.validators import best_row
 from transferlab.models.convnet import ConvNet, DomainCritic, normalisation
 from transferlab.problem import Batch, Labelled, Problem
-from transferlab.runs import RunFolder
-from transferlab.training import checkpoint, storage, store
+from transferlab.runs import RunFolder, orphaned
+from transferlab.training import checkpoint, storage
 from transferlab.training.average import Average
 from transferlab.training.checkpoint import Learning
 from transferlab.training.progress import Progress
@@ -99,6 +99,7 @@ class Run:
     ):
         self.config, self.folder, self.device = config, folder, device
         self._evaluate, self._store = evaluate, store
+        self.fingerprint = folder.status.get("fingerprint")
         self.reports: dict[str, float] = {}
         self.shared_model: str | None = None
         """Where the shared source model came from, trained or taken; None where the method uses none."""
@@ -166,16 +167,16 @@ class Run:
         """
         both = nn.ModuleDict(modules)
         train = self.config.train
-        finished = self._stage_file(stage)
-        if finished.exists():
-            storage.fill(both, self._restore(finished)[0], finished)
+        finished = self._finished(stage)
+        if finished is not None:
+            storage.fill(both, finished, self._stage_file(stage))
             both.eval()
             return
         steps = train.steps if steps is None else steps
         optimiser = self._optimiser(both, options or {})
         average = Average(both, train.average) if train.average else None
         learning = Learning(both, optimiser, average)
-        step = self._resume(stage, learning)
+        begun = step = self._resume(stage, learning)
         evaluate_at = {round(steps * (i + 1) / train.evaluations) for i in range(train.evaluations)}
         set_training(both)
         with closing(Progress(stage, steps, step)) as bar, self._stoppable(), self.watch.running():
@@ -185,7 +186,8 @@ class Run:
                 if average:
                     average.update(step)
                 due = predictor is not None and step in evaluate_at
-                if due or step % train.log_every == 0 or step == steps:
+                logged = due or step % train.log_every == 0 or step == steps
+                if logged:
                     row = self._row(stage, step, losses)
                     if due:
                         assert predictor is not None
@@ -196,17 +198,20 @@ class Run:
                         set_training(both)
                     self.rows.append(row)
                     bar.update(step, row, self.images / self.watch.seconds)
+                if (logged or step % train.checkpoint_every == 0) and orphaned():
+                    self._stop = True
                 if step < steps and (self._stop or step % train.checkpoint_every == 0):
                     self._checkpoint(stage, step, learning)
                     if self._stop:
                         raise KeyboardInterrupt
         both.eval()
-        self.steps += step
-        self._checkpoint(stage, step, learning)
+        if step > begun:
+            self._checkpoint(stage, step, learning)
         if average:
             average.swap()
         if learning.chosen:
             both.load_state_dict(learning.chosen)
+        self.steps += step
         self._finish(stage, both.state_dict())
         if self._stop:  # asked for in the last step, or while it was evaluated
             raise KeyboardInterrupt
@@ -295,35 +300,36 @@ class Run:
         take: bool = True,
     ) -> dict[str, Tensor]:
         """Do the stage's ``work``, which finds the stage finished where the store has its result."""
-        finished = self._stage_file(stage)
-        if self._store is None or finished.exists():
+        if self._store is None:
             return work()
         settings = {
             **settings, "stage": stage, "seed": self.config.seed, "device": self.device.type,
             "precision": self.config.device.precision, "threads": torch.get_num_threads(),
         }  # fmt: skip
-        with self._store.claim(content_key(ingredients, settings)) as path:
-            begun = (self.folder.path / "checkpoints" / "last.safetensors").exists()
-            stored = store.read(path) if take and not begun else None
-            if stored is not None:
-                storage.write(finished, *stored)
-                log.info("%s: taken from %s", stage, path)
+        finished = self._stage_file(stage)
+        with self._store.claim(content_key(ingredients, settings)) as entry:
+            begun = self._own(finished, stage) or self._last(stage)
+            stored = entry.read()
+            self.shared_model = "trained"  # unless what the run itself has begun says otherwise
+            if stored is not None and take and not begun:
+                tensors, counters = stored
+                storage.write(finished, tensors, self._texts(stage, 0, {**counters, "source_model": "taken"}))
+                log.info("%s: taken from %s", stage, entry.path)
             tensors = work()
-            if not path.exists():
+            if stored is None:
                 kept = ("stage", "kind", "step", "seconds")
                 rows = [{k: v for k, v in row.items() if k in kept or k.startswith("loss/")} for row in self.rows]
-                state = json.loads(self._state(stage, 0)["run"]) | {"rows": rows}
-                storage.write(path, tensors, {"run": json.dumps(state)})
-        self.shared_model = "trained" if stored is None else "taken"
+                entry.write(tensors, {**self._counters(), "rows": rows})
         return tensors
 
     def once(self, stage: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors that ``compute`` returns, computed once in the life of the run."""
-        finished = self._stage_file(stage)
-        if finished.exists():
-            return {name: tensor.to(self.device) for name, tensor in self._restore(finished)[0].items()}
+        finished = self._finished(stage)
+        if finished is not None:
+            return {name: tensor.to(self.device) for name, tensor in finished.items()}
         with self.seeded(stage), self.watch.running():
-            tensors = compute()
+            # Laid out as they will be read, so that what follows comes out to the same bits.
+            tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in compute().items()}
         self._finish(stage, tensors)
         return tensors
 
@@ -369,50 +375,79 @@ class Run:
     def _stage_file(self, stage: str) -> Path:
         return self.folder.path / "checkpoints" / f"stage-{stage}.safetensors"
 
-    def _state(self, stage: str, step: int) -> dict[str, str]:
-        state = {
-            "stage": stage, "step": step, "steps": self.steps, "seconds": self.watch.seconds, "images": self.images,
-            "rows": self.rows,
+    def _counters(self) -> dict[str, Any]:
+        """All that a run is but for its tensors: what is written with them, and taken up again with them."""
+        return {
+            "steps": self.steps, "seconds": self.watch.seconds, "images": self.images, "rows": self.rows,
+            "source_model": self.shared_model,
         }  # fmt: skip
-        return {"run": json.dumps(state)}
 
-    def _restore(self, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Read a checkpoint, and take up the run's counters and metrics as they were then."""
-        tensors, metadata = storage.read(path)
-        state = json.loads(metadata["run"])
-        self.rows, self.steps = state["rows"], state["steps"]
+    def _texts(self, stage: str, step: int, counters: Mapping[str, Any]) -> dict[str, str]:
+        """What a checkpoint says of itself: whose it is, of which stage, after how many of its steps."""
+        return {"run": json.dumps({"fingerprint": self.fingerprint, "stage": stage, "step": step, **counters})}
+
+    def _own(self, path: Path, stage: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The tensors and the state that this run has left for ``stage`` at ``path``.
+
+        None, and a line in the log, where the file is damaged or has been put there from elsewhere.
+        """
+        if not path.exists():
+            return None
+        try:
+            tensors, texts = storage.read(path)
+        except UserError as damaged:
+            log.warning("%s; going on without it", damaged)
+            return None
+        state = json.loads(texts.get("run", "{}"))
+        if (state.get("fingerprint"), state.get("stage")) == (self.fingerprint, stage):
+            return tensors, {**state, "optimiser": json.loads(texts.get("optimiser", "{}"))}
+        if path == self._stage_file(stage) or state.get("fingerprint") != self.fingerprint:
+            log.warning("%s: of another run or stage; going on without it", path)
+        return None
+
+    def _take_up(self, state: Mapping[str, Any]) -> None:
+        self.rows, self.steps, self.shared_model = state["rows"], state["steps"], state["source_model"]
         self.watch.seconds, self.images = state["seconds"], state["images"]
-        return tensors, {**state, "optimiser": json.loads(metadata.get("optimiser", "{}"))}
+
+    def _finished(self, stage: str) -> dict[str, Tensor] | None:
+        """What the stage ended with, where it has; the run then is as it was at that time."""
+        found = self._own(self._stage_file(stage), stage)
+        if found is None:
+            return None
+        self._take_up(found[1])
+        return found[0]
 
     def _checkpoint(self, stage: str, step: int, learning: Learning) -> None:
         tensors, scalars = checkpoint.pack(learning)
         last = self.folder.path / "checkpoints" / "last.safetensors"
         if last.exists():
             last.replace(last.with_name("previous.safetensors"))
-        storage.write(last, tensors, {**self._state(stage, step), "optimiser": json.dumps(scalars)})
+        storage.write(last, tensors, {**self._texts(stage, step, self._counters()), "optimiser": json.dumps(scalars)})
         self.folder.write_metrics(self.rows)
         self.folder.set_status("running", stage=stage, step=step)
 
-    def _resume(self, stage: str, learning: Learning) -> int:
-        """Load this stage's last whole checkpoint, if there is one; the step to go on from."""
+    def _last(self, stage: str) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | None:
+        """This stage's last whole checkpoint, if there is one."""
         for name in ("last", "previous"):
             path = self.folder.path / "checkpoints" / f"{name}.safetensors"
-            if not path.exists():
-                continue
-            try:
-                if json.loads(storage.read(path)[1]["run"])["stage"] != stage:
-                    continue
-            except UserError as damaged:
-                log.warning("%s; trying an older one", damaged)
-                continue
-            tensors, state = self._restore(path)
-            checkpoint.unpack(tensors, state["optimiser"], learning, path)
-            log.info("%s: continuing at step %d", stage, state["step"])
-            return int(state["step"])
-        return 0
+            found = self._own(path, stage)
+            if found is not None:
+                return path, *found
+        return None
+
+    def _resume(self, stage: str, learning: Learning) -> int:
+        """Load this stage's last whole checkpoint, if there is one; the step to go on from."""
+        found = self._last(stage)
+        if found is None:
+            return 0
+        path, tensors, state = found
+        checkpoint.unpack(tensors, state["optimiser"], learning, path)
+        self._take_up(state)
+        log.info("%s: continuing at step %d", stage, state["step"])
+        return int(state["step"])
 
     def _finish(self, stage: str, tensors: Mapping[str, Tensor]) -> None:
-        storage.write(self._stage_file(stage), tensors, self._state(stage, 0))
+        storage.write(self._stage_file(stage), tensors, self._texts(stage, 0, self._counters()))
         self.folder.write_metrics(self.rows)
 
     # Measuring and stopping

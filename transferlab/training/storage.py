@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -32,10 +32,11 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and texts at ``path``. Raises :class:`UserError` where the file is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Copies: what is read lies in the file itself, at any address, which other bits may come out of.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
             metadata = dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: not a readable checkpoint ({error})") from None
+    except Exception as error:  # a damaged header makes safetensors and torch raise many kinds
+        raise UserError(f"{path}: not a readable checkpoint ({' '.join(str(error).split())})") from None
     expected = metadata.pop("checksum", "")
     if checksum(tensors, metadata) != expected:
         raise UserError(f"{path}: damaged, its checksum does not match")

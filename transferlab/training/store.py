@@ -5,20 +5,22 @@ A file is written once and never changed; the whole store may be deleted at any 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from transferlab import locks
 from transferlab.config import RESULTS_VERSION
 from transferlab.errors import UserError
+from transferlab.files import remove_partials
 from transferlab.training import storage
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,35 @@ def content_key(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> s
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
+@dataclass(frozen=True)
+class Entry:
+    """The place of one content key, which may be empty."""
+
+    path: Path
+    key: str
+
+    def read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Tensors and counters that were stored; None where there is nothing, or nothing whole of this key."""
+        if not self.path.exists():
+            return None
+        try:
+            tensors, texts = storage.read(self.path)
+        except UserError as damaged:
+            log.warning("%s; making it again", damaged)
+            return None
+        if texts.get("key") != self.key:
+            log.warning("%s: holds another entry; making it again", self.path)
+            return None
+        return tensors, json.loads(texts["counters"])
+
+    def write(self, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
+        """Store for others; where there is no room for it they do their own work."""
+        try:
+            storage.write(self.path, tensors, {"key": self.key, "counters": json.dumps(counters)})
+        except OSError as error:
+            log.warning("%s: cannot be stored for other runs (%s)", self.path, error.strerror)
+
+
 class Store:
     """A folder of safetensors files, one for each content key."""
 
@@ -39,27 +70,20 @@ class Store:
         self.path = path
 
     @contextmanager
-    def claim(self, key: str) -> Iterator[Path]:
-        """The file for ``key``, which may not exist yet; nobody else has it while the block runs.
+    def claim(self, key: str) -> Iterator[Entry]:
+        """The entry of ``key``; nobody else has it while the block runs.
 
-        The system ends the claim with the process, however that ends, so the next in line takes over.
+        The claim ends with the process, however that ends, so the next in line takes over.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / f"{key}.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                log.info("another run is making the same source model; waiting for it")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield self.path / f"{key}.safetensors"
-
-
-def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]] | None:
-    """What is stored at ``path``; None where there is nothing, or nothing whole."""
-    if not path.exists():
-        return None
-    try:
-        return storage.read(path)
-    except UserError as damaged:
-        log.warning("%s; making it again", damaged)
-        return None
+        place = self.path / f"{key}.lock"
+        lock = locks.acquire(place)
+        if lock is None:
+            log.info("another run is making the same source model; waiting for it")
+            lock = locks.acquire(place, wait=True)
+        assert lock is not None
+        try:
+            remove_partials(self.path, f"{key}.safetensors")
+            yield Entry(self.path / f"{key}.safetensors", key)
+        finally:
+            lock.release()
