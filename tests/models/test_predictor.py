@@ -10,6 +10,7 @@ from torch import nn
 from transferlab.config import ModelConfig
 from transferlab.errors import UserError
 from transferlab.models import predictor as predictors
+from transferlab.models.aligned import Aligned, Nearest
 from transferlab.models.clusters import Clusters
 from transferlab.models.coded import Coded, Encoder
 from transferlab.models.convnet import ConvNet, Preprocess
@@ -34,6 +35,8 @@ ROWS = torch.randn(9, 4)
 PREDICTORS = {
     "Classifier of images": lambda: Classifier(image_net()),
     "Classifier": lambda: Classifier(vector_net()),
+    "Aligned": lambda: Aligned(None, nn.Linear(4, 3), nn.Linear(4, 3), Nearest(ROWS[:, :3], torch.arange(9) % 2, 2)),
+    "Aligned of images": lambda: Aligned(image_net(), nn.Linear(100, 3), nn.Linear(100, 3), nn.Linear(3, 2)),
     "Progressive": lambda: Progressive([vector_net(), vector_net()]),
     "Coded": coded,
     "Coded of patches": lambda: coded(patch=2, stride=2),
@@ -92,6 +95,8 @@ def pixels(*shape):
     ("Classifier of images", [pixels(2, 1, 28, 28), pixels(2, 3, 28, 28)],
      [pixels(2, 1, 32, 32), pixels(1, 28, 28), pixels(2, 2, 28, 28), torch.rand(2, 3, 28, 28), torch.rand(2, 4)]),
     ("Classifier", [torch.rand(2, 4)], [torch.rand(2, 5), torch.rand(4), pixels(2, 4), torch.rand(2, 1, 2, 2)]),
+    ("Aligned", [torch.rand(2, 4), pixels(2, 3, 2, 2)], [torch.rand(2, 5), torch.rand(4), pixels(2, 3, 4, 4)]),
+    ("Aligned of images", [pixels(2, 1, 28, 28)], [pixels(2, 1, 32, 32), torch.rand(2, 4)]),
     ("Progressive", [torch.rand(2, 4)], [torch.rand(2, 5), torch.rand(4)]),
     ("Coded", [torch.rand(2, 4), pixels(2, 1, 2, 2)], [torch.rand(2, 5), torch.rand(4), pixels(2, 3, 2, 2)]),
     ("Coded of patches", [pixels(2, 1, 5, 6)], [pixels(2, 3, 5, 6), pixels(2, 1, 5, 1), torch.rand(2, 4)]),
