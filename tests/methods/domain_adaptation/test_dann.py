@@ -1,9 +1,14 @@
+import dataclasses
+import typing
+
+import pytest
 import torch
 from torch import nn
 
 from tests.conftest import config, problem, run
-from transferlab.config import LABELLED, UNLABELLED
-from transferlab.methods.domain_adaptation import dann
+from transferlab.config import LABELLED, UNLABELLED, ModelConfig
+from transferlab.methods.domain_adaptation import dann, deep_coral
+from transferlab.problem import Labelled, Unlabelled
 from transferlab.training.schedules import domain_adaptation
 
 
@@ -82,3 +87,39 @@ def test_gradients_reach_features_reversed_and_critic_straight(tmp_path):
     plain = torch.autograd.grad(nn.functional.binary_cross_entropy_with_logits(logits, domains), [weight, first])
     torch.testing.assert_close(got[0], -domain_adaptation(0.5) * plain[0])
     torch.testing.assert_close(got[1], plain[1])
+
+
+NETS = typing.get_args(typing.get_type_hints(ModelConfig)["name"])
+KINDS = {
+    "images": dataclasses.replace(
+        problem(LABELLED, UNLABELLED),
+        source=Labelled(torch.randint(256, (60, 1, 32, 32), dtype=torch.uint8), torch.arange(60) % 3),
+        target=Unlabelled(torch.randint(256, (60, 3, 32, 32), dtype=torch.uint8)),
+    ),
+    "vectors": dataclasses.replace(
+        problem(LABELLED, UNLABELLED),
+        source=Labelled(torch.randn(60, 5), torch.arange(60) % 3),
+        target=Unlabelled(torch.randn(60, 5)),
+    ),
+    "spectrograms": dataclasses.replace(
+        problem(LABELLED, UNLABELLED),
+        source=Labelled(torch.randn(60, 1, 32, 32), torch.arange(60) % 3),
+        target=Unlabelled(torch.randn(60, 1, 32, 32)),
+    ),
+}
+
+
+@pytest.mark.parametrize(("method", "off", "on"), [
+    (dann, {"critic_weight": 1e-30}, {"critic_weight": 1.0}), (deep_coral, {"weight": 0.0}, {"weight": 1.0}),
+])  # fmt: skip
+@pytest.mark.parametrize(("kind", "net"), [(k, n) for k in KINDS for n in NETS if k != "vectors" or n == "mlp"])
+def test_the_methods_own_term_changes_what_is_learned(tmp_path, method, off, on, kind, net):
+    learned = []
+    for number, options in enumerate((off, on)):
+        settings = config(steps=3)
+        settings.model = ModelConfig(net, input_size=32, width=0.1)
+        engine = run(tmp_path / str(number), settings)
+        learned.append(method.fit(method.Config(**options), KINDS[kind], engine).net)
+    before, after = ([layer[0].weight for layer in one.layers] for one in learned)
+    assert not torch.equal(before[0], after[0]), "the layer nearest the input, which only a reaching gradient moves"
+    assert not any(torch.equal(a, b) for a, b in zip(before[:-1], after[:-1], strict=True))
