@@ -1,4 +1,4 @@
-"""The classifier that a trained network ends in: its own last layer, or a linear SVM in its place."""
+"""The classifier that a trained network ends in: its own last layer, a linear SVM or a logistic regression."""
 
 from __future__ import annotations
 
@@ -86,3 +86,39 @@ def linear(tensors: dict[str, Tensor]) -> nn.Linear:
     layer = nn.Linear(weight.shape[1], weight.shape[0], device=weight.device)
     layer.load_state_dict({"weight": weight, "bias": tensors["bias"]})
     return layer.requires_grad_(False)
+
+
+def few_label_classifier(
+    features: Tensor, labels: Tensor, kind: str, strengths: list[float] | None, seed: int
+) -> dict[str, Tensor]:
+    """A linear classifier of float32 [N, D], int64 [N]: weight [C, D], bias [C], with C by stratified cross-validation.
+
+    Features are centred and brought to a mean square length of 1, so that C means the same for all. ``validation``
+    is the accuracy in cross-validation at the best C; with one sample of a class there is none, and C = 1.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from sklearn.svm import LinearSVC
+
+    mean = features.mean(0)
+    scale = float((features - mean).square().sum(1).mean().sqrt()) or 1.0
+    x, y = ((features - mean) / scale).cpu().numpy(), labels.cpu().numpy()
+    validation = {}
+    model = LinearSVC(random_state=seed) if kind == "svm" else LogisticRegression(max_iter=1000)
+    folds = min(5, int(np.bincount(y)[np.unique(y)].min()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # at large C; cross-validation decides whether it is good
+        if folds > 1:
+            grid = {"C": strengths or [10.0**power for power in range(-1, 4)]}
+            search = GridSearchCV(model, grid, cv=StratifiedKFold(folds, shuffle=True, random_state=seed))
+            model = search.fit(x, y).best_estimator_
+            validation = {"validation": torch.tensor(search.best_score_)}
+        else:
+            model.fit(x, y)
+    weight = model.coef_ / scale
+    bias = model.intercept_ - weight @ mean.cpu().numpy()
+    if len(model.classes_) == 2:  # one hyperplane; in halves, so that a softmax gives its logistic function
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    to = {"dtype": torch.float32, "device": features.device}
+    return {"weight": torch.tensor(weight, **to), "bias": torch.tensor(bias, **to), **validation}  # type: ignore[arg-type]

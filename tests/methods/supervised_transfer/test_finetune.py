@@ -76,3 +76,32 @@ def test_scratch_never_sees_the_source(tmp_path):
 def test_too_many_frozen_layers_are_one_clear_line(tmp_path):
     with pytest.raises(UserError, match="method.freeze=5: the net has 5 layers"):
         fit(tmp_path, freeze=5)
+
+
+def test_the_head_alone_is_a_converged_linear_probe(tmp_path):
+    """At its optimum the gradient of scikit-learn's objective, C sum_i CE + ||W||^2 / 2 on scaled features, is zero."""
+    predictor, p = fit(tmp_path, trainable="head")
+    with torch.no_grad():
+        x = predictor.eval().net.hidden(predictor.net.features(p.target.inputs)).double()
+    mean = x.mean(0)
+    scale = (x - mean).square().sum(1).mean().sqrt()
+    weight = (predictor.net.head.weight.double() * scale).requires_grad_()
+    bias = (predictor.net.head.bias.double() + predictor.net.head.weight.double() @ mean).requires_grad_()
+    loss = torch.nn.functional.cross_entropy((x - mean) / scale @ weight.T + bias, p.target.labels, reduction="sum")
+    of_weight, of_bias = torch.autograd.grad(loss, [weight, bias])
+    strength = -(weight * of_weight).sum() / of_weight.square().sum()  # C, one of a grid of powers of ten
+    assert min(abs(torch.log10(strength) - power) for power in range(-1, 4)) < 0.02
+    torch.testing.assert_close(weight.detach(), -strength.detach() * of_weight, rtol=0.05, atol=0.01)
+    assert of_bias.abs().max() < 0.05
+
+
+@pytest.mark.parametrize(("options", "line"), [
+    ({"initial": "scratch", "freeze": 1}, "method.freeze=1: not with method.initial=scratch"),
+    ({"initial": "scratch", "head": "shared"}, "method.head=shared: not with method.initial=scratch"),
+    ({"trainable": "head", "freeze": 1}, "method.freeze=1: not with method.trainable=head"),
+    ({"trainable": "head", "head": "shared"}, "method.head=shared: not with method.trainable=head"),
+    ({"trainable": "head", "layer_decay": 0.5}, "method.layer_decay=0.5: not with method.trainable=head"),
+])  # fmt: skip
+def test_options_that_would_change_nothing_are_refused(options, line):
+    with pytest.raises(UserError, match=line):
+        finetune.Config(**options)

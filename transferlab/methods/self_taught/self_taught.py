@@ -11,16 +11,14 @@ codes together, and dictionaries that are random or learned from noise.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from transferlab.config import LABELLED, UNLABELLED, Sees, require
-from transferlab.methods.heads import linear
+from transferlab.methods.heads import few_label_classifier, linear
 from transferlab.models.coded import Coded, Encoder, flat, patches, without_mean
 from transferlab.numerics.sparse_coding import learn
 from transferlab.problem import Labelled, Problem
@@ -143,39 +141,3 @@ def centres(x: Tensor, clusters: int, seed: int) -> Tensor:
     require(clusters <= len(x), f"method.atoms={clusters}: there are only {len(x)} samples")
     found = KMeans(clusters, n_init=1, random_state=seed).fit(x.cpu().numpy())
     return torch.from_numpy(found.cluster_centers_).float().to(x.device)
-
-
-def few_label_classifier(
-    features: Tensor, labels: Tensor, kind: str, strengths: list[float] | None, seed: int
-) -> dict[str, Tensor]:
-    """A linear classifier of float32 [N, D], int64 [N]: weight [C, D], bias [C], with C by stratified cross-validation.
-
-    Features are centred and brought to a mean square length of 1, so that C means the same for all. ``validation``
-    is the accuracy in cross-validation at the best C; with one sample of a class there is none, and C = 1.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV, StratifiedKFold
-    from sklearn.svm import LinearSVC
-
-    mean = features.mean(0)
-    scale = float((features - mean).square().sum(1).mean().sqrt()) or 1.0
-    x, y = ((features - mean) / scale).cpu().numpy(), labels.cpu().numpy()
-    validation = {}
-    model = LinearSVC(random_state=seed) if kind == "svm" else LogisticRegression(max_iter=1000)
-    folds = min(5, int(np.bincount(y)[np.unique(y)].min()))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # at large C; cross-validation decides whether it is good
-        if folds > 1:
-            grid = {"C": strengths or [10.0**power for power in range(-1, 4)]}
-            search = GridSearchCV(model, grid, cv=StratifiedKFold(folds, shuffle=True, random_state=seed))
-            model = search.fit(x, y).best_estimator_
-            validation = {"validation": torch.tensor(search.best_score_)}
-        else:
-            model.fit(x, y)
-    weight = model.coef_ / scale
-    bias = model.intercept_ - weight @ mean.cpu().numpy()
-    if len(model.classes_) == 2:  # one hyperplane for two classes
-        weight, bias = np.concatenate([-weight, weight]), np.concatenate([-bias, bias])
-    to = {"dtype": torch.float32, "device": features.device}
-    return {"weight": torch.tensor(weight, **to), "bias": torch.tensor(bias, **to), **validation}  # type: ignore[arg-type]

@@ -70,8 +70,10 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
     def loss(batch, progress):
         inputs, labels = batch.target.inputs, batch.target.labels
         hidden = net.hidden(net.features(inputs))
-        logits, answer = net.head(hidden).float(), teacher(inputs).float()
+        logits = net.head(hidden).float()
         losses = {"label": F.cross_entropy(logits, labels)}
+        if config.keep != "weights":
+            answer = teacher(inputs).float()
         if config.keep != "weights" and same:
             losses = {"label": divergence_regularised(logits, labels, answer, config.rho)}
         elif config.keep != "weights":

@@ -10,11 +10,15 @@ import copy
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import Tensor
+
 from transferlab.config import LABELLED, Sees, require
+from transferlab.methods.heads import few_label_classifier, hidden, linear
 from transferlab.methods.source import measured_source_model
 from transferlab.methods.target import freeze, layer_rates, new_head, train_on_target
+from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier
-from transferlab.problem import Problem
+from transferlab.problem import Labelled, Problem
 from transferlab.training.engine import Run
 
 sees = Sees(source=LABELLED, target=LABELLED, classes="any")
@@ -29,7 +33,8 @@ class Config:
     head: Literal["new", "shared"] = "new"
     """new: a fresh last layer; shared: the source's own, where both domains have the same classes."""
     trainable: Literal["all", "head"] = "all"
-    """all: every layer but the frozen ones; head: the last layer alone."""
+    """all: every layer but the frozen ones; head: a linear probe, logistic regression on the last hidden layer as it
+    is, solved to convergence without steps, its L2 penalty chosen by cross-validation on the labelled samples."""
     freeze: int = 0
     """How many layers, from the input on, stay as they are."""
     layer_decay: float = 1.0
@@ -41,6 +46,14 @@ class Config:
         require(self.freeze >= 0, f"method.freeze={self.freeze}: must not be negative")
         require(0 < self.layer_decay <= 1, f"method.layer_decay={self.layer_decay}: allowed is 0 < decay <= 1")
         require(self.steps is None or self.steps >= 1, f"method.steps={self.steps}: must be at least 1")
+        for name, unused in (("freeze", self.freeze > 0), ("head", self.head == "shared")):
+            where = f"method.{name}={getattr(self, name)}"
+            require(
+                not unused or self.initial == "source", f"{where}: not with method.initial=scratch, without a source"
+            )
+            require(not unused or self.trainable == "all", f"{where}: not with method.trainable=head, a new head alone")
+        decays = self.layer_decay < 1 and self.trainable == "head"
+        require(not decays, f"method.layer_decay={self.layer_decay}: not with method.trainable=head, a new head alone")
 
 
 def fit(config: Config, problem: Problem, run: Run) -> Classifier:
@@ -55,11 +68,28 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
             same = problem.classes == problem.source_classes
             require(same, "method.head=shared: needs the same classes in both domains; use method.head=new")
     layers = net.layers
-    frozen = len(layers) - 1 if config.trainable == "head" else config.freeze
-    require(frozen < len(layers), f"method.freeze={frozen}: the net has {len(layers)} layers, one must learn")
-    freeze(layers[:frozen])
+    too_many = f"method.freeze={config.freeze}: the net has {len(layers)} layers, one must learn"
+    require(config.freeze < len(layers), too_many)
+    freeze(layers[: config.freeze])
     # The old head on the layers as they are now tells what of the source is forgotten.
     domains = ("source", "target") if source_head else ("target",)
     predictor = Classifier(net, source_head=source_head, domains=domains)
-    train_on_target(problem, run, net, predictor, config.steps, layer_rates(net, config.layer_decay))
+    if config.trainable == "head":
+        net.head = linear(linear_probe(problem, run, net))
+    else:
+        train_on_target(problem, run, net, predictor, config.steps, layer_rates(net, config.layer_decay))
     return predictor
+
+
+def linear_probe(problem: Problem, run: Run, net: ConvNet) -> dict[str, Tensor]:
+    """A head on the target's last hidden layer as ``net`` has it: weight [C, D] and bias [C]."""
+    assert isinstance(problem.target, Labelled)
+    inputs, labels = problem.target.inputs, problem.target.labels
+
+    def solve() -> dict[str, Tensor]:
+        return few_label_classifier(hidden(run, net, inputs), labels, "logistic", None, problem.seed)
+
+    probe = run.once("probe", solve)
+    if "validation" in probe:
+        run.report({"cross_validation_accuracy": float(probe["validation"])})
+    return probe

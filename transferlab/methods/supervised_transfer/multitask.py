@@ -6,7 +6,8 @@ inputs: each domain has its own first layers, the middle ones are shared, then c
 The weights of the tasks' losses: equal; by learned uncertainty (Kendall, Gal, Cipolla, CVPR 2018: e^-s L + s/2, with
 s = log sigma^2); or equal with conflicting gradients projected (PCGrad: Yu et al., NeurIPS 2020).
 
-Source classes called "task/class", such as an alphabet's characters, are separate tasks, each with its own softmax.
+Source classes called "task/class", such as an alphabet's characters, are separate tasks, each with its own softmax;
+with equal weights T of them weigh T times as much as the target.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class Config:
 
 def fit(config: Config, problem: Problem, run: Run) -> Classifier:
     assert isinstance(problem.source, Labelled)
+    mixed = "model.batch_norm=true: the tasks would share running statistics that fit neither"
+    require(not run.config.model.batch_norm, f"{mixed}; method=multitask needs model.batch_norm=false")
     source, target = run.net(problem, "source"), run.net(problem, "target", name="target")
     hidden = len(source.layers) - 1
     require(config.private < hidden, f"method.private={config.private}: the net has {hidden} hidden layers to share")
@@ -92,7 +95,7 @@ def task_of_class(classes: Sequence[str]) -> Tensor:
 
 
 def task_losses(logits: Tensor, labels: Tensor, tasks: Tensor) -> Losses:
-    """Mean cross-entropy of each task that the batch has samples of, over that task's classes alone.
+    """Mean cross-entropy of each task, over that task's classes alone; 0 where the batch has none of its samples.
 
     logits [B, C], labels [B], tasks [C] as from :func:`task_of_class`. No other task's head gets a gradient.
     """
@@ -118,7 +121,9 @@ class LogVariances(nn.Module):
         """
         with torch.no_grad():
             self.s.clamp_(-2, 5)
-        return {name: (-self.s[i]).exp() * value + self.s[i] / 2 for i, (name, value) in enumerate(losses.items())}
+        # A task of which the batch has no sample has a loss of 0, and must not move its s.
+        return {name: (-self.s[i]).exp() * value + (value.detach() > 0) * self.s[i] / 2
+                for i, (name, value) in enumerate(losses.items())}  # fmt: skip
 
 
 def project_conflicting(losses: Losses, shared: Sequence[nn.Parameter]) -> None:

@@ -96,7 +96,8 @@ def average_fisher_sensitivity(net: Progressive, problem: Problem, run: Run, sam
     """Each column's share of the target's sensitivity at each layer (AFS, section 3.1), for at most so many samples.
 
     The diagonal of the Fisher information of log p(y|x), y drawn from the model, with respect to activations scaled to
-    unit variance; maps are summed over their pixels. As features of two columns do not correspond, a layer's sums are
+    unit variance; gradients are summed over a map's pixels and then squared, where the paper's "implicitly summing over
+    pixels" could also mean the sum of squares. As features of two columns do not correspond, a layer's sums are
     normalised over the columns: they add up to one.
     """
 
