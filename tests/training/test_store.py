@@ -46,6 +46,17 @@ def test_a_damaged_entry_is_trained_again(tmp_path):
     assert engine.shared_model == "trained" and same(one, two)
 
 
+def test_an_entry_in_anothers_place_is_not_taken(tmp_path):
+    store = Store(tmp_path / "store")
+    one, _ = train(tmp_path / "a", store)
+    train(tmp_path / "b", store, seed=1)
+    ours, theirs = sorted(store.path.glob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+    ours.write_bytes(theirs.read_bytes())
+    two, engine = train(tmp_path / "c", store)
+    assert engine.shared_model == "trained" and same(one, two)
+    assert train(tmp_path / "d", store)[1].shared_model == "taken"
+
+
 def test_a_run_goes_on_with_its_own_checkpoint(tmp_path, monkeypatch):
     store = Store(tmp_path / "store")
     one, _ = train(tmp_path / "a", None)
@@ -65,7 +76,7 @@ def test_a_run_goes_on_with_its_own_checkpoint(tmp_path, monkeypatch):
 
 OTHER_MODELS = {
     "name": "mlp", "width": 0.5, "input_size": 32, "batch_norm": True, "normalisation": "channel",
-    "initialisation": "torch", "dropout": 0.5,
+    "initialisation": "torch", "dropout": 0.5, "hidden": [8], "activation": "tanh", "critic": [8],
 }  # fmt: skip
 
 
