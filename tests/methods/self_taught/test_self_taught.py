@@ -188,4 +188,4 @@ def test_a_sweep_without_source_accuracy_ends_with_its_table():
     job = SimpleNamespace(overrides=["method=self_taught_clustering"], config=config("self_taught_clustering"))
     record = {"status": "finished", "target_accuracy": 0.5, "edition": "sample"}
     (row,) = sweeps.grouped([job, job], [record, record])
-    assert row["target accuracy"].startswith("0.50") and row["n"] == "2/2"
+    assert row["target accuracy"] == "0.5000 ± 0.0000" and row["n"] == "2"
