@@ -65,11 +65,26 @@ def markdown(rows: Rows) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
-def latex(rows: Rows) -> str:
-    """A tabular that needs no package."""
-    head, *body = [" & ".join(map(escaped, line)) + r" \\" for line in _cells(rows)]
-    columns = "l" * len(_used(rows))
-    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", head, r"\hline", *body, r"\end{tabular}"])
+def latex(rows: Rows, caption: str, label: str, bold: Sequence[tuple[int, str]] = ()) -> str:
+    """A table float with booktabs' rules, never wider than the page; for packages booktabs and graphicx.
+
+    bold: cells to print so, by the number of the row and the column.
+    """
+    head, *body = _cells(rows)
+    lines = [" & ".join(map(escaped, head)) + r" \\", r"\midrule"]
+    for number, cells in enumerate(body):
+        marked = [
+            rf"\textbf{{{escaped(cell)}}}" if (number, column) in bold else escaped(cell)
+            for column, cell in zip(head, cells, strict=True)
+        ]
+        lines.append(" & ".join(marked) + r" \\")
+    # A wide table is scaled down to the text's width; a narrow one keeps its size.
+    return "\n".join([
+        r"\begin{table}", r"\centering", rf"\caption{{{escaped(caption)}}}", rf"\label{{tab:{label}}}",
+        r"\resizebox{\ifdim\width>\linewidth \linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{{'l' * len(head)}}}", r"\toprule", *lines, r"\bottomrule", r"\end{tabular}}",
+        r"\end{table}",
+    ])  # fmt: skip
 
 
 def escaped(words: str) -> str:

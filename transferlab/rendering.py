@@ -556,9 +556,8 @@ def write(asked: Request, folder: Path, of: Sequence[Line], sweep: Path) -> None
     write_text(folder / "table.csv", as_csv(flat(asked.table, found)))
     write_text(folder / "table.txt", text(asked, of))
     write_text(folder / "table.md", page(asked, of))
-    latex = [f"% {title}", *map(layouts.latex, _blocks(asked, found)),
-             *(layouts.escaped(note) + r"\\" for note in footnotes(asked, found))]  # fmt: skip
-    write_text(folder / "table.tex", "\n".join(latex) + "\n")
+    latex = _latex(asked, found)
+    write_text(folder / "table.tex", latex)
     headings = list(dict.fromkeys(entry.heading for entry in found))
     names = row_names(found)
     bars = {row: [e for e in found if e.row == row] for row in names}
@@ -580,6 +579,37 @@ def write(asked: Request, folder: Path, of: Sequence[Line], sweep: Path) -> None
         if len(drawn) == len(asked.table.feature_space) > 0:
             name = re.sub(r"[^\w.-]+", "_", f"features_{heading}").rstrip("_")
             figures.feature_space(drawn, folder / f"{name}.png")
+
+
+def _latex(asked: Request, found: Sequence[Entry]) -> str:
+    """The table for LaTeX: the grid with the best of each column in bold, then intervals and data, then the notes."""
+    blocks, names = _blocks(asked, found), row_names(found)
+    sideways = len({entry.heading for entry in found}) > len(asked.rows)
+    places = [line[" "] for line in blocks[0]]
+    best = [(names[e.row], e.heading) for heading in dict.fromkeys(e.heading for e in found)
+            for e in _best([e for e in found if e.heading == heading])]  # fmt: skip
+    bold = [(places.index(heading), row) if sideways else (places.index(row), heading) for row, heading in best]
+    captions = [asked.table.title, f"{asked.table.title}: intervals and differences", f"{asked.table.title}: data"]
+    floats = [
+        layouts.latex(block, caption, f"{asked.name}{place or ''}", bold if place == 0 else ())
+        for place, (block, caption) in enumerate(zip(blocks, captions, strict=False))
+    ]
+    notes = [rf"\noindent {layouts.escaped(note)}\par" for note in footnotes(asked, found)]
+    return "\n\n".join([r"% \usepackage{booktabs,graphicx}", *floats, "\n".join(notes)]).rstrip() + "\n"
+
+
+def _best(column: Sequence[Entry]) -> list[Entry]:
+    """The figure with the best mean, where all are of one metric, and those that are not different from it."""
+    with_values = [entry for entry in column if entry.values]
+    if len({entry.metric for entry in with_values}) != 1 or len(with_values) < 2:
+        return []
+    lower = with_values[0].metric in LOWER_IS_BETTER
+    best = max(with_values, key=lambda e: statistics.fmean(e.values.values()) * (-1 if lower else 1))
+    pairs = {e.row: intervals.differences(best.values, e.values) for e in with_values}
+    equal = [
+        e for e in with_values if len(pairs[e.row]) > 1 and not intervals.is_difference(pairs[e.row], e.test_count)
+    ]
+    return [best, *(e for e in equal if e is not best)]
 
 
 def _panel(entry: Entry, sweep: Path) -> figures.Panel | None:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from transferlab.config import method_files
 from transferlab.evaluation import figures
 
 RNG = np.random.default_rng(0)
@@ -54,6 +55,58 @@ def test_stages_lie_one_after_the_other_under_their_names(tmp_path, monkeypatch)
         assert names == [(0, "source"), (1000, "warm-up"), (1100, "lr=1 target")]
         borders = [line.get_xdata()[0] for line in axes.lines if is_border(line)]
         assert borders == [0, 1000, 1100]
+
+
+@pytest.mark.parametrize("count", [31, 345, 1000])
+def test_many_classes_are_a_matrix_of_bounded_size(tmp_path, count, monkeypatch):
+    names = [f"class number {i} with a name that is far too long for an axis" for i in range(2 * count)]
+    axes, _ = lines(monkeypatch, lambda: figures.confusion_matrix(np.eye(count, dtype=int), names, tmp_path, "title"))
+    assert max(axes.figure.get_size_inches()) < 14 and 15 <= len(axes.get_xticks()) <= 30
+    assert max(len(label.get_text()) for label in axes.get_yticklabels()) <= 24
+    assert f"the first {count} of {2 * count} classes" in axes.get_title()
+    for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True):
+        assert label.get_text().startswith(f"class number {int(tick)} ")
+
+
+def test_a_class_may_be_called_what_looks_like_mathematics(tmp_path):
+    names = ("a$_$", r"$\frac{$", "b\nc", "%_^")
+    figures.confusion_matrix(np.eye(4, dtype=int), names, tmp_path / "c.png", "$_$")
+    figures.feature_space([figures.Panel("$x_$", RNG.normal(size=(8, 2)), np.arange(8) > 3, np.arange(8) % 4, names)],
+                          tmp_path / "f.png")  # fmt: skip
+    figures.bars(
+        ["a$_$"], {"$_$": [[0.5, 0.6]]}, {"$_$": "dann"}, {"$p_$": {"$_$": [0.4]}}, tmp_path / "b.png", "$_", "$"
+    )
+    for name in "cfb":
+        assert is_picture(tmp_path / f"{name}.png")
+        assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF") and (tmp_path / f"{name}.svg").stat().st_size
+
+
+def test_a_thousand_classes_in_the_feature_space_are_told_in_order(tmp_path):
+    points, labels = RNG.normal(size=(1000, 2)), np.arange(1000)
+    panel = figures.Panel("after", points, np.arange(1000) > 500, labels, tuple(map(str, labels)))
+    figures.feature_space([panel], tmp_path / "f.png")
+    assert is_picture(tmp_path / "f.png")
+
+
+def test_a_method_has_one_colour_and_its_further_rows_a_hatch():
+    every = {"low": "source_only", "sa": "subspace_alignment", "oracle": "subspace_alignment", "dann": "dann"}
+    styles = figures.row_styles(every)
+    assert styles["dann"]["color"] == figures.row_styles({"x": "dann", "y": "target_only"})["x"]["color"]
+    assert styles["sa"]["color"] == styles["oracle"]["color"] and styles["sa"]["hatch"] != styles["oracle"]["hatch"]
+    of_one = figures.row_styles({str(n): "layer_transfer" for n in range(6)})
+    assert len({style["color"] for style in of_one.values()}) == 6
+    assert set(method_files()) <= set(figures.METHODS) and figures.method_colour("a new one") in figures.PALETTE
+    by_cell = {}
+    for name, path in method_files().items():
+        by_cell.setdefault(path.parent, []).append(figures.method_colour(name))
+    assert all(len(set(colours)) == len(colours) for colours in by_cell.values())
+
+
+def test_each_paper_has_its_own_mark(tmp_path, monkeypatch):
+    marks = {"one": {"r": [0.4]}, "two": {"r": [0.5]}}
+    (axes,) = lines(monkeypatch, lambda: figures.bars(["c"], {"r": [[0.5]]}, {"r": "dann"}, marks, tmp_path, "t", "u"))
+    shown = {line.get_label(): line.get_marker() for line in axes.lines}
+    assert shown["one"] != shown["two"] and [t.get_text() for t in axes.get_legend().get_texts()].count("one") == 1
 
 
 def test_confusion_and_samples(tmp_path):
@@ -114,7 +167,7 @@ def records(rows=("finetune", "finetune initial=scratch"), **more):
 def lines(monkeypatch, draw):
     """What a function of figures draws: the axes of its figure, which is kept from being written."""
     drawn = []
-    monkeypatch.setattr(figures, "_save", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr(figures, "_save_chart", lambda figure, path: drawn.append(figure))
     draw()
     return drawn[0].axes
 

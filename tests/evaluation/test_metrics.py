@@ -32,6 +32,13 @@ def test_cost_does_not_grow_with_the_square_of_the_classes():
     assert metrics.mean_class_accuracy(scores, labels, 1_000_000) == 0.5
 
 
+def test_a_confusion_matrix_is_of_so_many_classes_at_most():
+    scores = np.zeros((3, 5000), np.float32)
+    scores[[0, 1, 2], [0, 999, 4999]] = 1
+    matrix = metrics.confusion(scores, np.array([0, 998, 4999]), 5000)
+    assert matrix.shape == (1000, 1000) and matrix.sum() == 2 and matrix[998, 999] == 1
+
+
 def test_a_class_without_samples_is_left_out():
     scores = np.eye(3)[[0, 0, 1]]
     per_class = metrics.per_class_accuracy(scores, np.array([0, 1, 1]), 3)

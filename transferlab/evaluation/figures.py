@@ -1,4 +1,4 @@
-"""Pictures of a run. Each function writes one PNG, whole or not at all."""
+"""Pictures of a run and of many: a PNG, whole or not at all, and beside a chart its PDF and SVG."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -22,6 +23,7 @@ from transferlab.files import write_bytes, write_text
 from transferlab.layouts import words
 
 matplotlib.rcParams["text.parse_math"] = False  # a class may be called a$_$
+matplotlib.rcParams["svg.hashsalt"] = "transferlab"  # the same picture is the same file
 SOURCE, TARGET, CRITIC = "#0072B2", "#D55E00", "#555555"  # Okabe & Ito's colours, distinct for everybody
 OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 PALETTE = (SOURCE, TARGET, *OTHERS, CRITIC, "#F0E442")
@@ -43,9 +45,27 @@ def method_colour(method: str) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
+    """The PNG ``path``; without the date, so that the same picture is the same file."""
+    _save_as(figure, path, "png")
+
+
+def _save_chart(figure: Figure, path: Path) -> None:
+    """The PNG ``path``, and beside it a PDF and an SVG."""
+    _save(figure, path)
+    for kind, date in (("pdf", "CreationDate"), ("svg", "Date")):
+        _save_as(figure, path.with_suffix(f".{kind}"), kind, metadata={date: None})
+
+
+def _save_as(figure: Figure, path: Path, kind: str, **options: Any) -> None:
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
+    figure.savefig(content, format=kind, dpi=120, **options)
     write_bytes(path, content.getvalue())
+
+
+def _short(name: str, most: int = 24) -> str:
+    """A class's name on one line, cut where it is long."""
+    line = " ".join(name.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def learning_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -87,7 +107,7 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     if any("critic_accuracy" in row for row in rows):
         right.axhline(0.5, color=CRITIC, lw=0.8, ls=":", label="critic at chance")
     left.set(title="losses", xlabel="step")
-    right.set(title="accuracy on test images", xlabel="step", ylim=(0, 1.02))
+    right.set(title="accuracy on test inputs", xlabel="step", ylim=(0, 1.02))
     for axes in (left, right):
         for place, (stage, start) in enumerate(starts.items() if len(starts) > 1 else ()):
             axes.axvline(start, color="0.7", lw=0.8)
@@ -99,26 +119,34 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=8)
-    _save(figure, path)
+    _save_chart(figure, path)
 
 
 def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], path: Path, title: str) -> None:
-    """Shares of each true class (row) by prediction (column), from int64 [C, C]."""
+    """Shares of each true class (row) by prediction (column), from int64 [C, C] of the first C classes.
+
+    Of more than 30 classes some alone are named, so that the picture's size has a bound.
+    """
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    size = max(4.0, 0.36 * len(classes) + 1.5)
+    if len(matrix) < len(classes):
+        title = f"{title}\nthe first {len(matrix)} of {len(classes)} classes"
+    shown = min(len(matrix), 30)
+    size = max(4.0, 0.36 * shown + 1.5)
     figure = Figure(figsize=(size + 0.6, size), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(title=title, xlabel="predicted", ylabel="true")
-    axes.set_xticks(range(len(classes)), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
-    axes.set_yticks(range(len(classes)), classes)
-    if len(classes) <= 15:
+    places = range(0, len(matrix), math.ceil(len(matrix) / shown))
+    names = [_short(classes[place]) for place in places]
+    axes.set_xticks(places, names, rotation=90 if max(map(len, names)) > 2 else 0)
+    axes.set_yticks(places, names)
+    if len(matrix) <= 15:
         for i, j in np.ndindex(*shares.shape):
             if shares[i, j] >= 0.005:
                 colour = "white" if shares[i, j] > 0.5 else "0.2"
                 axes.text(j, i, f"{100 * shares[i, j]:.0f}", ha="center", va="center", fontsize=7, color=colour)
     figure.colorbar(image, shrink=0.8, label="share of the true class")
-    _save(figure, path)
+    _save_chart(figure, path)
 
 
 def samples(source: np.ndarray, target: np.ndarray, path: Path, source_name: str, target_name: str) -> None:
@@ -177,16 +205,16 @@ def feature_space(panels: Sequence[Panel], path: Path) -> None:
     figure = Figure(figsize=(4.4 * len(panels) + 0.9, 8.4), layout="constrained")
     grid = figure.subplots(2, len(panels), squeeze=False)
     few = len(classes) <= 20
-    most = len(classes) if not few else 10 if len(classes) <= 10 else 20
-    colours: dict[str, Any] = {
-        "cmap": "viridis" if not few else f"tab{most}", "vmin": -0.5, "vmax": most - 0.5,
-    }  # fmt: skip
+    own = ListedColormap(CLASSES) if len(classes) <= len(CLASSES) else "viridis"  # in order, where there are many
+    most = len(CLASSES) if len(classes) <= len(CLASSES) else len(classes)
+    colours: dict[str, Any] = {"cmap": own, "vmin": -0.5, "vmax": most - 0.5}
+    size = min(40.0, max(7.0, 4000 / max(len(panel.points) for panel in panels)))
     for (top, bottom), panel in zip(grid.T, panels, strict=True):
         for name, rows, colour in (("source", ~panel.is_target, SOURCE), ("target", panel.is_target, TARGET)):
-            top.scatter(*panel.points[rows].T, s=7, color=colour, alpha=0.6, linewidths=0, label=name)
+            top.scatter(*panel.points[rows].T, s=size, color=colour, alpha=0.6, linewidths=0, label=name)
         for rows, marker in ((~panel.is_target, "o"), (panel.is_target, "^")):
             shown = {"c": panel.labels[rows], "marker": marker, **colours}
-            dots = bottom.scatter(*panel.points[rows].T, s=9, linewidths=0, **shown)
+            dots = bottom.scatter(*panel.points[rows].T, s=1.3 * size, linewidths=0, **shown)
         top.set_title(panel.title)
         for axes in (top, bottom):
             axes.set(xticks=[], yticks=[])
@@ -195,9 +223,9 @@ def feature_space(panels: Sequence[Panel], path: Path) -> None:
     grid[0, -1].legend(frameon=False, markerscale=2, loc="upper left", bbox_to_anchor=(1, 1))
     if few:
         bar = figure.colorbar(dots, ax=grid[1, -1], shrink=0.8, boundaries=np.arange(len(classes) + 1) - 0.5)
-        bar.set_ticks(range(len(classes)), labels=list(classes))
+        bar.set_ticks(range(len(classes)), labels=[_short(name) for name in classes])
     figure.suptitle("feature space (t-SNE of test inputs)")
-    _save(figure, path)
+    _save_chart(figure, path)
 
 
 def bars(
@@ -237,7 +265,7 @@ def bars(
     axes.spines[["top", "right"]].set_visible(False)
     labelled = {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     axes.legend(labelled.values(), labelled, frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    _save(figure, path)
+    _save_chart(figure, path)
 
 
 def row_styles(methods: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -276,7 +304,7 @@ def class_space(embedded: Sequence[np.ndarray], codes: np.ndarray, seen: int, pa
     axes.set(title=title, xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), xlabel="first principal axis", ylabel="second")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-    _save(figure, path)
+    _save_chart(figure, path)
 
 
 def answers(photographs: np.ndarray, columns: Mapping[str, Sequence[Sequence[str]]], path: Path) -> None:
@@ -336,7 +364,7 @@ def few_shot_curve(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
-    _save(figure, path)
+    _save_chart(figure, path)
 
 
 def transfer_matrix(records: Sequence[Mapping[str, Any]], path: Path, baseline: str | None = None) -> None:
@@ -379,14 +407,15 @@ def transfer_matrix(records: Sequence[Mapping[str, Any]], path: Path, baseline: 
     one = words(shared.pop()) if len(shared := set(metrics.values())) == 1 else "target"
     what = f"{one}, less that of {baseline}, points" if baseline else f"{one}, per cent"
     figure.colorbar(image, ax=grid.tolist()).set_label(fill(what, 32), fontsize=8)
-    _save(figure, path)
+    _save_chart(figure, path)
 
 
 def clusters(images: np.ndarray, members: np.ndarray, names: Sequence[str], path: Path) -> None:
     """A row of images uint8 [n, C, H, W] for each cluster, of those that ``members`` int64 [n] puts into it.
 
-    names: what each cluster is called beside its row.
+    names: what each cluster is called beside its row. The first 40 are shown.
     """
+    names = [_short(name, 32) for name in names[:40]]
     rows = [images[members == cluster][:16] for cluster in range(len(names))]
     pixels = sheet(rows, 16)
     figure = Figure(figsize=(8, 0.4 + 7.3 * pixels.shape[0] / pixels.shape[1]), layout="constrained")
@@ -416,7 +445,11 @@ def embed(features: np.ndarray) -> np.ndarray:
     from sklearn.manifold import TSNE
 
     centred = features.astype(np.float64) - features.mean(0)
-    left, values, _ = np.linalg.svd(centred, full_matrices=False)
+    if centred.shape[1] > len(centred):  # long vectors: their products say as much
+        squares, vectors = np.linalg.eigh(centred @ centred.T)
+        left, values = vectors[:, ::-1], np.sqrt(np.maximum(squares[::-1], 0))
+    else:
+        left, values, _ = np.linalg.svd(centred, full_matrices=False)
     reduced = left[:, :50] * values[:50]
     scale = reduced[:, 0].std()
     if not np.isfinite(scale) or scale < 1e-12 or len(features) < 5:

@@ -8,6 +8,9 @@ import numpy as np
 
 from transferlab import intervals
 
+MOST = 1000
+"""The most classes of which a confusion matrix is counted: it grows with their square."""
+
 
 def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
     """Share of rows whose highest score is at the label."""
@@ -32,9 +35,11 @@ def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray, classes: int) ->
 
 
 def confusion(scores: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """int64 [C, C]: row = truth, column = prediction."""
-    named = scores.argmax(1) < classes  # a cluster without a class is nobody's prediction
-    pairs = labels[named] * classes + scores.argmax(1)[named]
+    """int64 [C, C]: row = truth, column = prediction; C is the number of classes, :data:`MOST` of them at most."""
+    classes = min(classes, MOST)
+    predicted = scores.argmax(1)
+    named = (predicted < classes) & (labels < classes)  # a cluster without a class is nobody's prediction
+    pairs = labels[named] * classes + predicted[named]
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
