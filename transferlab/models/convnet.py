@@ -111,9 +111,10 @@ class Preprocess(nn.Module):
         return (inputs - self.mean[domain]) / self.deviation[domain]
 
     def _of_images(self, inputs: Tensor) -> Tensor:
+        if self.mean is not None:  # before the change of order, after which it would take three times as long
+            x = inputs.to(torch.float32).div_(255) - self.mean.view(1, 3, 1, 1)
+            return x.contiguous(memory_format=torch.channels_last)
         x = inputs.expand(-1, 3, -1, -1).to(torch.float32, memory_format=torch.channels_last).div_(255)
-        if self.mean is not None:
-            return x.sub_(self.mean.view(1, 3, 1, 1))
         variance, mean = torch.var_mean(x, dim=OWN[self.how], keepdim=True, correction=0)
         return x.sub_(mean).mul_((variance + 1e-5).rsqrt())
 
@@ -157,8 +158,8 @@ def or_one(deviation: Tensor, mean: Tensor) -> Tensor:
 
 def mean_over_images(inputs: Tensor) -> Tensor:
     """Channel means of uint8 [N, C, H, W], scaled to [0, 1]: float32 [C]; exact sums, in pieces."""
-    total = sum(part.sum((0, 2, 3), dtype=torch.int64) for part in inputs.split(10_000))
-    assert isinstance(total, Tensor)
+    # Whole numbers of 32 bits hold an image's sum, and are added twice as fast as those of 64.
+    total = torch.cat([part.flatten(2).sum(2, dtype=torch.int32) for part in inputs.split(10_000)]).sum(0)
     return (total.double() / (255 * inputs[:, 0].numel())).float()
 
 

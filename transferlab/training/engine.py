@@ -30,7 +30,7 @@ from transferlab.training import checkpoint, storage
 from transferlab.training.average import Average
 from transferlab.training.checkpoint import Learning
 from transferlab.training.progress import Progress
-from transferlab.training.randomness import key
+from transferlab.training.randomness import key, seed
 from transferlab.training.schedules import annealed
 from transferlab.training.store import Store, content_key
 
@@ -230,7 +230,7 @@ class Run:
         train = self.config.train
         for group in optimiser.param_groups:
             group["lr"] = group["factor"] * train.lr * (annealed(progress) if train.schedule == "anneal" else 1.0)
-        torch.manual_seed(key(self.config.seed, stage, step))
+        seed(self.device, self.config.seed, stage, step)
         batch = batches(stage, step)
         with self.autocast():
             losses = loss(batch, progress)

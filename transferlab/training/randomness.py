@@ -24,6 +24,14 @@ def fair_sample(count: int, most: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(count)[:most])
 
 
+def seed(device: torch.device, *parts: Any) -> None:
+    """Make what is drawn next, on ``device`` and on the CPU, a function of ``parts``."""
+    if device.type == "cpu":  # without a word to all other kinds of device, which takes 0.2 ms
+        torch.default_generator.manual_seed(key(*parts))
+    else:
+        torch.manual_seed(key(*parts))
+
+
 class Order:
     """An endless stream of row numbers of a data set: one random permutation after another.
 
