@@ -13,6 +13,12 @@ from transferlab.runs import RunFolder
 from transferlab.sweeps import compared, draw, finished, summarise
 
 
+def identity(config):
+    """What status.json says of the data of a run of ``config``, and its name."""
+    digests = {"source": "s" * 64, "target": "t" * 64}
+    return {"digests": digests, "fingerprint": config.fingerprint(digests)}
+
+
 def tiny(source="mnist", per_class=1, **options):
     return from_plain({
         "method": {"name": "finetune", **options}, "figures": False,
@@ -50,7 +56,8 @@ def test_runs_are_compared_whose_data_is_gone_and_others_are_passed_over(tmp_pat
         folder = tmp_path / ("2026-11-24" if place < 2 else "2026-11-25") / str(place)  # as single runs lie
         write_json(folder / "config.json", plain)
         write_json(folder / "results.json", record)
-        RunFolder(folder).set_status("finished")
+        gone = from_plain({**plain, "data": {**plain["data"], "root": None}})
+        RunFolder(folder).set_status("finished", **identity(gone))
     write_json(tmp_path / ".store" / "model" / "config.json", to_plain(configs[0]))
     write_json(tmp_path / "other" / "config.json", {"method": {"name": "of another version"}})
     assert [r["row"] for r in finished(tmp_path)] == [
@@ -74,9 +81,9 @@ def job(folder, method, seed=0, **results):
     config = from_plain({"method": {"name": method}, "source": source, "target": {"name": "usps"}, "seed": seed})
     path = folder / f"{method}-{seed}"
     write_json(path / "config.json", to_plain(config))
-    status = results.pop("status", "finished")
+    state = results.pop("status", "finished")
     write_json(path / "results.json", {"status": "finished", "edition": "full", "target_test_count": 1000, **results})
-    RunFolder(path).set_status(status, fingerprint="x")
+    RunFolder(path).set_status(state, **identity(config))
     return plan.Job((f"method={method}", f"seed={seed}"), config, {}, folder, path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from transferlab.files import write_text
 from transferlab.plan import Job
 from transferlab.records import headline
 from transferlab.runs import COLLAPSED, DONE, FINISHED, RunFolder
+
+log = logging.getLogger(__name__)
 
 
 def summarise(jobs: Sequence[Job]) -> None:
@@ -36,13 +39,19 @@ def summarise(jobs: Sequence[Job]) -> None:
 
 
 def finished(folder: Path) -> list[dict[str, Any]]:
-    """The results of every finished run in ``folder``, whichever commands made them.
+    """The results of every run in ``folder`` that this version of the code has finished, whichever commands made them.
 
     ``row`` names the method with those of its options, and of net and training, in which the runs differ; ``source``
     and ``target`` the domains likewise; ``per_class`` is the target's; ``value`` is the method's headline, ``metric``.
     """
-    runs = [record for record in records.read_all(folder) if record.state == FINISHED]
+    done = [record for record in records.read_all(folder) if record.state == FINISHED]
+    runs = [record for record in done if record.current]
+    if len(runs) < len(done):
+        log.warning("%s: passed over, made by another version of the code: %d", folder, len(done) - len(runs))
     configs = [to_plain(run.config) for run in runs]
+    for run, config in zip(runs, configs, strict=True):
+        for role in ("source", "target"):
+            config[role]["data"] = run.digests[role][:8]
     domains = [config[role] for config in configs for role in ("source", "target")]
     methods = [config["method"] for config in configs]
     return [
@@ -68,10 +77,15 @@ def _settings(config: dict[str, Any], configs: Sequence[dict[str, Any]]) -> list
 
 
 def _label(section: dict[str, Any], sections: Sequence[dict[str, Any]]) -> str:
-    """The name in a section of the config, and the options in which ``sections`` of that name differ."""
+    """The name in a section of the config, and the options in which ``sections`` of that name differ.
+
+    By ``data``, a digest, the same options are told apart where files have changed between two runs.
+    """
     others = [other for other in sections if other["name"] == section["name"]]
     words = [section["name"]]
     for key, value in section.items():
+        if key == "data":
+            others = [other for other in others if {**other, "data": value} == section]
         if key != "per_class" and any(other[key] != value for other in others):
             text = ",".join(map(str, value)) if isinstance(value, list) else "null" if value is None else value
             words.append(f"{key}={text}")
