@@ -46,8 +46,8 @@ def test_what_differs_from_the_defaults_is_in_the_record():
     told = naming.record(plan.config_of(words))
     assert told == {
         "source_options": {}, "target_options": {"build": "released"},
-        "options": {"method.gamma": 3.0, "model.name": "mlp", "train.steps": 6000, "train.lr": 0.03, "train.batch_size": 32,
-                    "train.evaluations": 4, "data.validation": 50},
+        "options": {"method.gamma": 3.0, "model.name": "mlp", "train.steps": 6000, "train.batch_size": 32,
+                    "train.lr": 0.03, "train.evaluations": 4, "data.validation": 50},
     }  # fmt: skip
     assert naming.spelled(told["options"]).startswith("method.gamma=3.0 model.name=mlp train.steps=6000")
 
