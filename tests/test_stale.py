@@ -14,6 +14,7 @@ from transferlab.config import DataConfig, DeviceConfig, ModelConfig, TrainConfi
 from transferlab.data import config_class
 from transferlab.data import names as data_sets
 from transferlab.files import write_json
+from transferlab.runs import RunFolder
 from transferlab.sweeps import finished
 
 DIGESTS = {"source": "a1", "target": "b2"}
@@ -115,7 +116,8 @@ def test_own_data_that_changed_under_its_name_is_answered_for_by_no_sweep_table_
     save(tmp_path, shuffled=True)
     done = command("table", "own", "--config-dir", "my", *TINY[4:], cwd=tmp_path, **cache)
     assert done.returncode == 0, done.stderr
-    with (tmp_path / "outputs" / "tables" / "own" / "table.csv").open() as file:
+    (table,) = (tmp_path / "outputs" / "tables").glob("own*/table.csv")
+    with table.open() as file:
         (line,) = csv.DictReader(file)
     assert float(line["mean"]) < 0.8 and line["n"] == "1"
     assert "passed over, made of other data: 1" in done.stdout
@@ -134,15 +136,15 @@ def made(folder, path="own.npz", digest="d1", updated="1", seed=0, accuracy=0.5,
     """A finished run's folder, as if made by results version ``version`` on data of that digest."""
     config = base(target={"name": "features", "path": path}, seed=seed)
     digests = {"source": "s", "target": digest}
-    status = {"status": "finished", "updated": updated, "digests": digests, "results_version": version,
-              "editions": {"source": "full", "target": "full"}, "fingerprint": config.fingerprint(digests)}  # fmt: skip
-    if version != module.RESULTS_VERSION:
-        status["fingerprint"] = "of another scheme"
     write_json(folder / "config.json", module.to_plain(config))
-    write_json(folder / "status.json", status)
     write_json(folder / "results.json", {"target_accuracy": accuracy, "seconds": 1.0, "source": "mnist",
                                          "digests": digests, "results_version": version})  # fmt: skip
     write_json(folder / "environment.json", {"git": f"rev{updated}", "transferlab": "1", "torch": "2"})
+    fingerprint = config.fingerprint(digests) if version == module.RESULTS_VERSION else "of another scheme"
+    RunFolder(folder).set_status(
+        "finished", updated=updated, digests=digests, results_version=version, fingerprint=fingerprint,
+        editions={"source": "full", "target": "full"},
+    )  # fmt: skip
     return config
 
 
@@ -152,8 +154,9 @@ def shown(tmp_path, configs, **at_hand):
     asked = tables.Request("t", table, ["r"], ["c"], table.seeds, [], None, True, False)
     editions = {"source": "full", "target": "full"} if at_hand else {}
     wanted = [tables.Cell("r", "c", config, [], tmp_path, at_hand, editions) for config in configs]
-    found = rendering.entries(asked, wanted, rendering.records(tmp_path))
-    return [entry.values for entry in found], rendering.footnotes(asked, found)
+    found = rendering.entries(table, rendering.lines(asked, wanted, rendering.records(tmp_path)))
+    said = [note for note in rendering.footnotes(asked, found) if "passed over" in note or "versions" in note]
+    return [list(entry.values.values()) for entry in found], said
 
 
 def test_a_cell_never_mixes_data_results_versions_or_says_nothing_of_several_revisions(tmp_path):
@@ -162,10 +165,8 @@ def test_a_cell_never_mixes_data_results_versions_or_says_nothing_of_several_rev
     made(tmp_path / "c", seed=1, accuracy=0.9, digest="d2", updated="3")
     made(tmp_path / "d", seed=0, accuracy=0.8, version=0)
     made(tmp_path / "e", seed=0, accuracy=0.7, path="other.npz", digest="d3", updated="9")
-    other_data, other_code = (
-        "passed over, made of other data: {}",
-        "passed over, made by another version of the code: 1",
-    )
+    other_data = "passed over, made of other data: {}"
+    other_code = "passed over, made by another version of the code: 1"
     values, notes = shown(tmp_path, [one, two], source="s", target="d1")
     assert values == [[0.1, 0.2]] and notes[1:] == [other_code, other_data.format(1)]
     assert "rev1, transferlab 1, torch 2 (1); revision rev2" in notes[0]
