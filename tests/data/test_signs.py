@@ -133,6 +133,16 @@ def test_gtsrb_as_arrays(tmp_path, no_data):
             find("gtsrb", tmp_path).load("train")
 
 
+def test_gtsrb_split_by_images_parts_the_training_images_alone(tmp_path, no_data):
+    (tmp_path / "gtsrb").mkdir()
+    root = packed(tmp_path / "gtsrb", images=np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8))
+    whole = find("gtsrb", root).load("train")
+    parted = [find("gtsrb", root, split="random_images").load(part) for part in ("train", "test")]
+    assert [len(part) for part in parted] == [3, 1] and parted[0].groups is None
+    pictures = [sorted(image.tobytes() for part in parts for image in part.inputs) for parts in ([whole], parted)]
+    assert pictures[0] == pictures[1]
+
+
 @needs_gtsrb
 def test_gtsrb_is_gtsrb():
     found = find("gtsrb", real_data())

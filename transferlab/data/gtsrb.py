@@ -42,6 +42,9 @@ class Config(Selection):
     """whole: with the border of about a tenth around the sign; roi: the sign's annotated box alone."""
     size: int = 40
     """Height and width that images are brought to, in pixels; their shape is not kept, as in most papers."""
+    split: Literal["official", "random_images"] = "official"
+    """official: the training set, and a test set of other tracks. random_images: four fifths of the training images,
+    and the rest for testing, as Ganin et al. 2016 (31,367 and 7,842): other frames of the same tracks, nearly alike."""
 
     def __post_init__(self) -> None:
         require(8 <= self.size <= 256, f"gtsrb.size={self.size}: allowed is 8 to 256 pixels")
@@ -72,12 +75,21 @@ def find(options: Config, settings: Settings) -> Found:
     content = digest([*paths, *(() if packed else tables["test"])])
 
     def load(split: str) -> Dataset:
+        random = options.split == "random_images"
+        part = "train" if random else split
         if packed:
-            images, labels, tracks = _arrays_of(places[split], split, options)
+            images, labels, tracks = _arrays_of(places[part], part, options)
         else:
-            images, labels, tracks = _files_of(places[split], tables[split], options)
-        record = provenance("gtsrb", edition, split, len(images), tables[split], crop=options.crop, size=options.size)
-        groups = np.unique(labels * 100_000 + tracks, return_inverse=True)[1] if split == "train" else None
+            images, labels, tracks = _files_of(places[part], tables[part], options)
+        if random:
+            rows = np.random.default_rng(0).permutation(len(images))
+            rows = np.sort(np.split(rows, [len(rows) * 4 // 5])[split == "test"])
+            images, labels = images[rows], labels[rows]
+        settings = {"crop": options.crop, "size": options.size, "protocol": options.split}
+        record = provenance("gtsrb", edition, split, len(images), tables[part], **settings)
+        # Where images are parted at random, so are those for validation.
+        by_track = split == "train" and not random
+        groups = np.unique(labels * 100_000 + tracks, return_inverse=True)[1] if by_track else None
         return Dataset(images, labels, CLASSES, record, groups=groups)
 
     return Found("gtsrb", edition, CLASSES, (3, options.size, options.size), load, content)
