@@ -17,6 +17,7 @@ METHODS = sorted(method_files())
 
 
 OPTIONS = {
+    "subspace_alignment": {"dims": [2, 4], "strengths": [0.1, 1.0], "samples": 200},
     "self_taught": {"atoms": 8, "iterations": 2, "strengths": [1.0]},
     "self_taught_clustering": {"samples": 60, "source_samples": 60, "restarts": 2},
     "zero_shot": {"margin": [0.2]}, "ale": {"margin": [1.0]},  # devise chooses among margins, in stages of their own
