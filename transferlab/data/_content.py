@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib.metadata
 import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
@@ -30,6 +30,7 @@ Files = TypeVar("Files", Path, tuple[Path, ...])
 SETTLED = 2 * 10**9
 """Nanoseconds after a change: until then a second one may leave times and size as they are, so nothing is kept."""
 _memory: dict[str, str] = {}
+version = functools.cache(importlib.metadata.version)
 
 
 def digest(paths: Iterable[Path] | Mapping[str, Path], *ingredients: object) -> str:
