@@ -16,6 +16,7 @@ from tests.test_tables import LINES, made
 from transferlab import rendering, tables
 from transferlab.cli import table
 from transferlab.errors import UserError
+from transferlab.files import csv_text
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -78,7 +79,7 @@ def test_a_part_of_a_record_is_shown_by_rows_columns_and_seeds(tmp_path, capsys)
     lines = [dataclasses.replace(LINES[0], row=row, column=column, seed=seed, value=0.5 + seed / 10)
              for row in ("raw", "codes") for column in ("5", "20") for seed in (0, 1)]  # fmt: skip
     path = tmp_path / "runs.csv"
-    path.write_text(rendering.as_csv([dataclasses.asdict(line) for line in lines]))
+    path.write_text(csv_text([dataclasses.asdict(line) for line in lines]))
     assert table(["self_taught", "--from", str(path), "rows=codes", "columns=20", "seeds=1,7"]) == 0
     out = capsys.readouterr().out
     assert "codes" in out and "raw" not in out and "0.60" in out and "(1)" in out

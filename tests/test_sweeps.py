@@ -39,8 +39,8 @@ def test_runs_of_one_folder_together(tmp_path, no_data):
     assert {r["target"] for r in records} == {"usps classes=0,1"} and all(
         r["target_train_accuracy"] >= 0 for r in records
     )
-    assert [path.name for path in draw(tmp_path)] == ["few_shot.png", "transfer.png"]
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in draw(tmp_path))
+    assert [path.name for path in draw(records, tmp_path)] == ["few_shot.png", "transfer.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in draw(records, tmp_path))
 
 
 def test_runs_are_compared_whose_data_is_gone_and_others_are_passed_over(tmp_path, no_data):
@@ -120,7 +120,7 @@ def test_compare_pairs_runs_by_seed(tmp_path):
         job(tmp_path, "source_only", seed, target_accuracy=low)
         job(tmp_path, "dann", seed, target_accuracy=high)
         job(tmp_path, "deep_coral", seed, target_accuracy=other)
-    text = compared(tmp_path)
+    text = compared(finished(tmp_path))
     lines = {line.split()[2]: line for line in text.splitlines()[1:]}
     assert "minus source_only" in text.splitlines()[0]
     low, high = scipy.stats.t.interval(0.95, 2, 0.1, scipy.stats.sem([0.10, 0.11, 0.09]))

@@ -156,8 +156,10 @@ def compare(words: Sequence[str]) -> int:
     if len(words) != 1:
         raise UserError("compare: takes one folder of runs, such as outputs/sweep")
     folder = Path(words[0])
-    drawn = sweeps.draw(folder)
-    print(sweeps.compared(folder), *drawn, sep="\n")
+    runs = sweeps.finished(folder)
+    require(bool(runs), f"{folder}: no finished runs in it; name a sweep's folder, such as outputs/sweep")
+    drawn = sweeps.draw(runs, folder)
+    print(sweeps.compared(runs), *drawn, sep="\n")
     return 0
 
 

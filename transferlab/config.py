@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeVar
 from transferlab.errors import UserError
 
 PACKAGE = Path(__file__).parent
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 """Of the results that this code gives. To be raised by every change after which a run of the same config and data ends
 with another results.json: of a method, a network, the training, how data is read or divided, a metric. Runs of another
 version are never resumed, taken for an answer or averaged with these; the store of shared models begins anew."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +57,17 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
     write_text(path, json_text(record))
 
 
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV under a head, columns in the order in which they first appear."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
 def json_text(record: Mapping[str, Any]) -> str:
+    """A record of plain values as JSON that a person can read."""
     return json.dumps(record, indent=2) + "\n"
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import io
 import math
 import re
 import statistics
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from transferlab import intervals, layouts
 from transferlab.config import Config, places, require
 from transferlab.errors import UserError
-from transferlab.files import write_text
+from transferlab.files import csv_text, write_text
 from transferlab.records import Record, headline, read_all
 from transferlab.runs import COLLAPSED, DONE, FINISHED
 from transferlab.tables import Cell, Request, Table, minutes_a_step, output_folder, steps, to_run
@@ -255,15 +254,6 @@ def _made_by(environment: Mapping[str, Any]) -> str:
     """Revision and versions of the code that made a run, in words."""
     words = [f"{package} {environment.get(package, '?')}" for package in ("transferlab", "torch")]
     return ", ".join([f"revision {environment['git']}", *words] if environment.get("git") else words)
-
-
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of the same keys, of which there is at least one."""
-    content = io.StringIO()
-    writer = csv.DictWriter(content, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return content.getvalue()
 
 
 def read_lines(path: Path) -> list[Line]:
@@ -542,7 +532,9 @@ def document(asked: Request, of: Sequence[Line]) -> list[Path]:
         return []
     require(any(line.status in DONE for line in of), f"--docs {asked.docs}: no run of {asked.name} is finished")
     paths = [asked.docs / f"{asked.name}{end}" for end in (".csv", ".md")]
-    for path, content in zip(paths, (as_csv([dataclasses.asdict(line) for line in of]), page(asked, of)), strict=True):
+    for path, content in zip(
+        paths, (csv_text([dataclasses.asdict(line) for line in of]), page(asked, of)), strict=True
+    ):
         write_text(path, content)
     return paths
 
@@ -552,8 +544,8 @@ def write(asked: Request, folder: Path, of: Sequence[Line], sweep: Path) -> None
     from transferlab.evaluation import figures
 
     found, title = entries(asked.table, of), asked.table.title
-    write_text(folder / "runs.csv", as_csv([dataclasses.asdict(line) for line in of]))
-    write_text(folder / "table.csv", as_csv(flat(asked.table, found)))
+    write_text(folder / "runs.csv", csv_text([dataclasses.asdict(line) for line in of]))
+    write_text(folder / "table.csv", csv_text(flat(asked.table, found)))
     write_text(folder / "table.txt", text(asked, of))
     write_text(folder / "table.md", page(asked, of))
     latex = _latex(asked, found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import logging
 import multiprocessing
 import os
@@ -24,6 +23,7 @@ from transferlab.config import RESULTS_VERSION, Config, from_plain, require, to_
 from transferlab.data import Found
 from transferlab.errors import UserError
 from transferlab.files import (
+    csv_text,
     digest,
     json_text,
     make_folder,
@@ -188,12 +188,7 @@ class RunFolder:
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write metrics.csv, one row per log point, columns in the order in which they first appear."""
-        columns = dict.fromkeys(key for row in rows for key in row)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(columns), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(self.path / "metrics.csv", text.getvalue())
+        write_text(self.path / "metrics.csv", csv_text(rows))
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.csv, numbers as numbers, without empty cells."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from transferlab import intervals, layouts, naming, records
-from transferlab.config import require, to_plain
-from transferlab.files import write_text
+from transferlab.config import to_plain
+from transferlab.files import csv_text, write_text
 from transferlab.plan import Job
 from transferlab.records import headline
 from transferlab.runs import COLLAPSED, DONE, FINISHED, RunFolder
@@ -26,15 +24,10 @@ def summarise(jobs: Sequence[Job]) -> None:
     """
     jobs = list({(job.folder, *_without_seed(job)): job for job in jobs}.values())
     lines = [_record(job) for job in jobs]
-    columns = dict.fromkeys(key for line in lines for key in line)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
     print()
     print(layouts.text(grouped(jobs, lines)))
     path = jobs[0].sweep / "summary.csv"
-    write_text(path, text.getvalue())
+    write_text(path, csv_text(lines))
     print(f"\n{path}")
 
 
@@ -92,12 +85,10 @@ def _label(section: dict[str, Any], sections: Sequence[dict[str, Any]]) -> str:
     return " ".join(words)
 
 
-def draw(folder: Path) -> list[Path]:
-    """Pictures of all finished runs in ``folder`` together: over the target's size, over pairs of domains."""
+def draw(runs: Sequence[dict[str, Any]], folder: Path) -> list[Path]:
+    """Pictures of :func:`finished` runs together, in ``folder``: over the target's size, over pairs of domains."""
     from transferlab.evaluation import figures
 
-    runs = finished(folder)
-    require(bool(runs), f"{folder}: no finished runs in it; name a sweep's folder, such as outputs/sweep")
     drawn = []
     sized = [r for r in runs if r["per_class"] is not None and "target_train_accuracy" in r]
     if len({r["per_class"] for r in sized}) > 1:
@@ -110,13 +101,14 @@ def draw(folder: Path) -> list[Path]:
     return drawn
 
 
-def compared(folder: Path) -> str:
-    """A line for each row, pair of domains and number of labels among the finished runs in ``folder``: the mean over
-    seeds with its interval, and the paired difference from the reference, which is the row that starts from scratch, or
-    source_only, or else the first.
+def compared(runs: Sequence[dict[str, Any]]) -> str:
+    """A line for each row, pair of domains and number of labels among :func:`finished` runs.
+
+    It has the mean over seeds with its interval, and the paired difference from the reference, which is the row that
+    starts from scratch, or source_only, or else the first.
     """
     groups: dict[tuple[Any, ...], dict[int, dict[str, Any]]] = {}
-    for run in finished(folder):
+    for run in runs:
         if run["value"] is not None:
             groups.setdefault((run["source"], run["target"], run["per_class"], run["row"]), {})[run["seed"]] = run
     rows = list(dict.fromkeys(row for *_, row in groups))

@@ -138,7 +138,9 @@ def normalisation(config: ModelConfig, samples: Sequence[Tensor]) -> Preprocess:
     if how not in ("standardise", "domain"):
         return Preprocess(how)
     over = 0 if kind == OF_VECTORS else None  # each feature of a vector, all values of a spectrogram
-    means = torch.stack([part.double().mean(over).view(-1) for part in samples])  # [domains, D]
+    # On the CPU: in float64, which not every accelerator has.
+    exact = [part.cpu().double() for part in samples]
+    means = torch.stack([part.mean(over).view(-1) for part in exact])  # [domains, D]
     if how == "standardise":
         means = means.mean(0, keepdim=True)
     else:
@@ -146,7 +148,7 @@ def normalisation(config: ModelConfig, samples: Sequence[Tensor]) -> Preprocess:
         require(len(samples) > 1, message)
     # In a second pass: the difference of mean squares and squared mean would leave nothing of a small deviation.
     about = means.expand(len(samples), -1)
-    squares = [(part.double() - mean).square().mean(over).view(-1) for part, mean in zip(samples, about, strict=True)]
+    squares = [(part - mean).square().mean(over).view(-1) for part, mean in zip(exact, about, strict=True)]
     variance = torch.stack(squares) if how == "domain" else torch.stack(squares).mean(0, keepdim=True)
     return Preprocess(how, means.float(), or_one(variance.sqrt(), means).float())
 

@@ -20,6 +20,7 @@ from transferlab.config import LABELLED, UNLABELLED, Sees, require
 from transferlab.methods.heads import best_cost, hidden, linear, linear_svm
 from transferlab.methods.source import source_model
 from transferlab.models.aligned import Aligned, Nearest
+from transferlab.models.convnet import or_one
 from transferlab.models.zero_shot import vectors
 from transferlab.problem import Labelled, Problem
 from transferlab.training.engine import Run
@@ -142,9 +143,12 @@ def without_alignment(source: Tensor, target: Tensor, standardised: bool) -> dic
 
 def moments(x: Tensor, standardised: bool) -> tuple[Tensor, Tensor]:
     """Mean [D] and standard deviation [D] of [N, D]; 1 in place of the latter where it is 0 or is not wanted."""
-    mean, deviation = x.mean(0), x.std(0, correction=0)
-    varies = deviation > 1e-6 * (1 + mean.abs())
-    return mean, torch.where(varies, deviation, 1.0) if standardised else torch.ones_like(mean)
+    mean = x.mean(0)
+    if not standardised:
+        return mean, torch.ones_like(mean)
+    # In float64, which not every accelerator has: what is left of a constant's rounding is no deviation.
+    exact = x.cpu().double()
+    return mean, or_one(exact.std(0, correction=0), exact.mean(0)).to(x)
 
 
 def affine(projection: Tensor, mean: Tensor, scale: Tensor) -> dict[str, Tensor]:

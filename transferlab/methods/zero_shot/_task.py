@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from transferlab.evaluation.metrics import mean_class_accuracy
+from transferlab.models.convnet import or_one
 from transferlab.models.zero_shot import Lift, ZeroShot
 from transferlab.problem import Labelled, Problem
 from transferlab.training.engine import Run
@@ -96,10 +97,10 @@ def make_task(problem: Problem, run: Run, kernel: str, signatures: str) -> Task:
     assert isinstance(problem.source, Labelled) and problem.signatures is not None  # plan.editions sees to it
     x, seen, table = problem.source.inputs, len(problem.source_classes), problem.signatures
     if signatures in ("centred", "standard"):
-        table = table - table[:seen].mean(0)
+        of_seen = table[:seen].cpu().double()  # not every accelerator has it
+        table = table - of_seen.mean(0).to(table)
     if signatures == "standard":
-        deviation = table[:seen].std(0)
-        table = table / torch.where(deviation > 1e-6, deviation, 1.0)
+        table = table / or_one(of_seen.std(0), of_seen.mean(0)).to(table)
     if signatures in ("unit", "centred", "standard"):
         table = table / table.norm(dim=1, keepdim=True).clamp_min(1e-9)
     elif signatures == "binary":
