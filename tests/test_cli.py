@@ -25,7 +25,7 @@ from transferlab.runs import DONE, RunFolder
 from transferlab.training import storage
 
 TINY = ("data.edition=sample", "train.steps=6", "train.batch_size=8", "train.evaluations=1", "device.threads=1",
-        "train.checkpoint_every=2", "train.log_every=2", "data.validation=50")  # fmt: skip
+        "train.checkpoint_every=2", "train.log_every=2", "data.validation=50", "model.width=0.25")  # fmt: skip
 
 BAD = {
     "sede=1": "sede: no such key; allowed are .*; did you mean seed",
@@ -369,7 +369,7 @@ def test_resume_of_a_finished_run_answers_from_its_record(finished):
 @pytest.mark.parametrize("words", [["method=dann"], ["method=subspace_alignment", "method.dims=[2,10]"]])
 def test_kill_nine_and_resume_equals_never_stopping(tmp_path, words):
     env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TRANSFERLAB_DATA": ""}
-    words = [*TINY, *words, "train.steps=150", "train.evaluations=2", "train.checkpoint_every=10"]
+    words = [*TINY, *words, "figures=false", "train.steps=150", "train.evaluations=2", "train.checkpoint_every=10"]
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
     process = subprocess.Popen(
@@ -420,7 +420,8 @@ def test_interrupt_stops_after_a_checkpoint(tmp_path):
 
 
 def test_a_failure_inside_a_run_is_one_line_and_a_log(tmp_path):
-    done = command(*TINY, "train.lr=1e30", cwd=tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"), TRANSFERLAB_DATA="")
+    env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TRANSFERLAB_DATA": ""}
+    done = command(*TINY, "figures=false", "train.lr=1e30", cwd=tmp_path, **env)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("failed")]
     folder = run_folder(tmp_path)
@@ -452,7 +453,7 @@ def test_a_folder_of_another_config_is_refused(tmp_path, finished):
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_a_sweep_survives_a_failing_job_and_repeats_only_what_is_missing(tmp_path, launcher):
     env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TRANSFERLAB_DATA": ""}
-    words = ["-m", *TINY, "method=source_only,dann", "seed=0,1", f"hydra/launcher={launcher}"]
+    words = ["-m", *TINY, "figures=false", "method=source_only,dann", "seed=0,1", f"hydra/launcher={launcher}"]
     if launcher == "joblib":
         words.append("hydra.launcher.n_jobs=2")
     # The failing one: a learning rate that no net survives.

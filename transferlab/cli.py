@@ -325,8 +325,10 @@ def _check_devices(configs: Iterable[Config]) -> None:
 
 def _report(folder: RunFolder, config: Config, results: dict[str, Any]) -> None:
     warned = ("status", "reason") if results["status"] == COLLAPSED else ()
-    shown = (*warned, results["headline"], "source_accuracy", "target_accuracy", "critic_accuracy", "proxy_a_distance",
-             "oracle_target_accuracy", "steps", "seconds", "images_per_second", "edition")  # fmt: skip
+    chosen = ("select", "selected") if results["select"] != "last" else ()
+    shown = (*warned, *chosen, results["headline"], "source_accuracy", "target_accuracy", "critic_accuracy",
+             "proxy_a_distance", "oracle_target_accuracy", "steps", "seconds", "images_per_second",
+             "edition")  # fmt: skip
     print(f"\n{naming.sentence(config)}")
     if results["options"]:
         print(f"  {'options':26} {naming.spelled(results['options'])}")

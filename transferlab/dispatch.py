@@ -104,7 +104,7 @@ def run(
         if pictures and method.sees.net and getattr(options, "uses_net", True):
             pictures.before(Classifier(engine.net(problem), features_at=getattr(predictor, "features_at", "critic")))
         if pictures:
-            pictures.draw(predictor, engine.rows, confusion)
+            pictures.draw(predictor, engine.rows, confusion, results.get("selected", ""))
 
     return results, draw
 

@@ -57,6 +57,14 @@ def test_stages_lie_one_after_the_other_under_their_names(tmp_path, monkeypatch)
         assert borders == [0, 1000, 1100]
 
 
+def test_the_step_that_a_validator_has_chosen_is_marked(tmp_path, monkeypatch):
+    rows = [step("source", 500, target_accuracy=0.5)]
+    rows += [step("adapt", s, target_accuracy=0.6) for s in (100, 200)]
+    _, right = lines(monkeypatch, lambda: figures.learning_curves(rows, tmp_path / "c.png", "adapt step 100"))
+    (mark,) = (line for line in right.lines if line.get_label() == "selected")
+    assert list(mark.get_xdata()) == [600, 600]
+
+
 @pytest.mark.parametrize("count", [31, 345, 1000])
 def test_many_classes_are_a_matrix_of_bounded_size(tmp_path, count, monkeypatch):
     names = [f"class number {i} with a name that is far too long for an axis" for i in range(2 * count)]

@@ -83,7 +83,7 @@ def test_a_stage_ends_as_it_was_at_the_choice(tmp_path, scores, best, average):
         assert all(torch.equal(value, resumed[name]) for name, value in end.items())
 
 
-def test_a_run_returns_what_the_validator_chose(tmp_path, no_data, monkeypatch):
+def test_a_run_returns_what_the_validator_chose_and_says_so(tmp_path, no_data, monkeypatch, capsys):
     """By a validator that likes the second of four evaluations best, for no good reason."""
     calls = []
 
@@ -92,7 +92,9 @@ def test_a_run_returns_what_the_validator_chose(tmp_path, no_data, monkeypatch):
         return {2: 2.0}.get(len(calls), 1.0)
 
     monkeypatch.setitem(VALIDATORS, "bnm", second)
-    execute(tiny(select="bnm"), RunFolder(tmp_path / "chosen"), parallel=True)
+    execute(tiny(select="bnm"), RunFolder(tmp_path / "chosen"), parallel=False)
+    said = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert ["select", "bnm"] in said and ["selected", "adapt step 4"] in said
     results = json.loads((tmp_path / "chosen" / "results.json").read_text())
     rows = {row["step"]: row for row in RunFolder(tmp_path / "chosen").read_metrics()}
     assert (results["select"], results["selected"], results["last"]) == ("bnm", "adapt step 4", "adapt step 8")

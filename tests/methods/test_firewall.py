@@ -34,7 +34,7 @@ def tiny(method, root=None, **train):
         "method": {"name": method, **OPTIONS.get(method, {})}, **domains,
         "train": {"steps": 6, "batch_size": 8, "evaluations": 2, "log_every": 2, "checkpoint_every": 2, **train},
         "data": {"edition": "auto" if root else "sample", "root": root and str(root), "validation": 50},
-        "device": {"name": "cpu", "threads": 1}, "figures": False,
+        "model": {"width": 0.25}, "device": {"name": "cpu", "threads": 1}, "figures": False,
     })  # fmt: skip
 
 

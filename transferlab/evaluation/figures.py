@@ -68,8 +68,10 @@ def _short(name: str, most: int = 24) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
-def learning_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+def learning_curves(rows: Sequence[Mapping[str, Any]], path: Path, selected: str = "") -> None:
     """Losses and accuracies over the steps of all stages, from the rows of metrics.csv.
+
+    selected: the stage and step that a validator has chosen, such as "adapt step 1200"; a line marks it.
 
     The stages lie one after the other, with a line and a name where each begins. The source's own model stands where
     its training has ended; candidates have no place among the steps and are left out.
@@ -83,6 +85,8 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             start = starts.setdefault(row["stage"], ends)
             ends = max(ends, start + int(row["step"]))
             placed.append((start + int(row["step"]), row))
+            if selected == f"{row['stage']} step {row['step']}":
+                right.axvline(placed[-1][0], color="0.2", lw=1, ls="--", label="selected")
         elif row["kind"] == "source model":
             placed.append((ends, row))
 

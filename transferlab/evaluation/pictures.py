@@ -43,7 +43,9 @@ class Pictures:
         """Keep the features of the predictor as it is before training."""
         self._before = self._features(predictor.eval())
 
-    def draw(self, predictor: Predictor, rows: Sequence[Mapping[str, Any]], confusion: np.ndarray) -> None:
+    def draw(
+        self, predictor: Predictor, rows: Sequence[Mapping[str, Any]], confusion: np.ndarray, selected: str = ""
+    ) -> None:
         """Learning curves, confusion [C, C], samples, feature space, and what this kind of predictor alone has.
 
         One that cannot be drawn costs a line in the log, and no other.
@@ -51,7 +53,7 @@ class Pictures:
         self.where.mkdir(exist_ok=True)
         if rows:
             with _a_picture("learning curves"):
-                figures.learning_curves(rows, self.where / "learning_curves.png")
+                figures.learning_curves(rows, self.where / "learning_curves.png", selected)
         with _a_picture("confusion matrix"):
             title = f"{self.names['method']}: {self.names['source']} to {self.names['target']}"
             figures.confusion_matrix(confusion, self.truth.target_classes, self.where / "confusion.png", title)
