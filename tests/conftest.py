@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from transferlab.config import LABELLED, Config, DataConfig, DeviceConfig, ModelConfig, Role, TrainConfig
+from transferlab.data import Found
 from transferlab.data.dataset import Dataset
 from transferlab.problem import Labelled, Problem, Unlabelled
 from transferlab.runs import RunFolder
@@ -96,6 +97,17 @@ def run(folder: Path, settings: Config, evaluate=lambda predictor: {}) -> Run:
 def dataset(count=60, channels=1, seed=0, classes=3) -> Dataset:
     pixels, labels = images(count, channels, seed, classes)
     return Dataset(pixels.numpy(), labels.numpy(), tuple(f"class {i}" for i in range(classes)), {"name": "synthetic"})
+
+
+def labels_are_known(found: Found) -> bool:
+    """Whether a data set says before it is loaded what labels and groups it will have."""
+    assert found.labels is not None
+    for split in ("train", "test"):
+        before, loaded = found.labels(split), found.load(split)
+        assert loaded.labels is not None and np.array_equal(before.labels, loaded.labels)
+        assert (before.groups is None) == (loaded.groups is None)
+        assert before.groups is None or np.array_equal(before.groups, loaded.groups)
+    return True
 
 
 # A server that has imported what runs need forks for each command, which is spared the seconds of a start.

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.conftest import dataset
-from transferlab import data, dispatch
+from transferlab import data, dispatch, plan
 from transferlab.config import LABELLED, UNLABELLED, Sees, from_plain
 from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
@@ -45,6 +46,62 @@ def test_more_samples_than_a_class_has():
         prepare(dataset(), per_class=60)
     problem, _, _ = prepare(dataset(), per_class=4)
     assert np.bincount(problem.target.labels).tolist() == [4, 4, 4]
+
+
+def refusal(*words):
+    """What is said of a command's data before its run begins; nothing where it may begin."""
+    try:
+        plan.find(plan.config_of(["method=finetune", "data.download=false", *words]))
+    except UserError as error:
+        assert "\n" not in str(error)
+        return str(error)
+    return ""
+
+
+def own(path, **counts):
+    """Words for vectors of classes with so many training and test rows each, in both domains."""
+    labels = [name for name, (train, test) in counts.items() for _ in range(train + test)]
+    parts = [part for train, test in counts.values() for part in ["train"] * train + ["test"] * test]
+    np.savez(path, features=np.random.default_rng(0).normal(size=(len(labels), 3)), labels=labels, split=parts)
+    return ["model=mlp", *(f"{role}{word}" for role in ("source", "target")
+                           for word in ("=features", f".path={path}", ".split=split"))]  # fmt: skip
+
+
+def test_what_training_would_refuse_is_refused_before_a_run(tmp_path, no_data):
+    """Where labels are known before they are loaded, validation's share of them is known too."""
+    words = own(tmp_path / "own.npz", a=(20, 2), b=(9, 2), c=(20, 2))
+    said = []
+    for wanted in (6, 7, 8, 9, 10):
+        settings = plan.config_of(["method=finetune", *words, f"target.per_class={wanted}"])
+        found = plan.find(plan.config_of(["method=finetune", *words]))
+        try:
+            dispatch.prepare(settings, Sees(LABELLED, LABELLED), torch.device("cpu"), found)
+            said.append("")
+        except UserError as error:
+            said.append(str(error))
+        assert refusal(*words, f"target.per_class={wanted}") == said[-1]
+    assert said[0] == "" and said[-1] == "target.per_class=10: class b has only 8 samples to train on"
+
+
+def test_data_that_cannot_do_is_refused_before_a_run(tmp_path, no_data, animals):
+    digits = ["source=mnist", "target=usps", "data.edition=sample"]
+    assert "target.per_class=5000: class 0 has only" in refusal(*digits, "target.per_class=5000")
+    assert refusal(*digits, "target.per_class=5") == ""
+    words = own(tmp_path / "own.npz", a=(5, 3), b=(5, 0), c=(5, 0))
+    few = "target=features: none of its test samples is of these classes"
+    assert refusal(*words, "source.classes=[b,c]", "target.classes=[b,c]", "method=source_only") == few.replace(
+        "target", "source"
+    )
+    unseen = [f"data.root={animals}", "source=awa1", "target=awa1", "target.part=unseen", "model=mlp"]
+    assert "target=awa1: class animal1, animal5 has no training samples" in refusal(*unseen)
+    for name in ("dark", "light"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for i in range(3):
+            Image.new("L", (9, 9), 50 * i).save(tmp_path / "pictures" / name / f"{i}.png")
+    folders = [f"{role}{word}" for role in ("source", "target") for word in ("=folder", f".root={tmp_path}/pictures")]
+    assert refusal(*folders) == ""
+    (tmp_path / "pictures" / "light" / "3.jpg").write_bytes(b"<html>not found</html>")
+    assert f"{tmp_path}/pictures/light/3.jpg: not a readable image" in refusal(*folders)
 
 
 @pytest.mark.parametrize(("label", "classes"), [(3, 3), (-1, 3)])

@@ -6,8 +6,9 @@ import torch
 
 from tests.conftest import dataset, problem
 from transferlab.config import LABELLED, NOTHING, UNLABELLED
+from transferlab.data._split import split_rows
 from transferlab.errors import UserError
-from transferlab.problem import Labelled, Unlabelled, resize, split_rows, view
+from transferlab.problem import Labelled, Unlabelled, resize, view
 
 
 def test_an_unlabelled_view_owns_no_labels():

@@ -32,7 +32,7 @@ from transferlab.evaluation.pictures import Pictures
 from transferlab.files import write_json
 from transferlab.models import predictor as predictors
 from transferlab.models.predictor import Classifier
-from transferlab.problem import Problem, split_rows, view
+from transferlab.problem import Problem, view
 from transferlab.runs import COLLAPSED, FINISHED, RunFolder, environment
 from transferlab.training.engine import Run, autocast
 from transferlab.training.store import Store
@@ -130,15 +130,8 @@ def prepare(
     rows: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for role in ("source", "target"):
         train[role], test[role] = found[role].load("train"), found[role].load("test")
-        labelled = getattr(sees, role) == LABELLED
-        rows[role] = split_rows(train[role], config.data.validation, labelled)
         log.info("%s: %s", role, _told(found[role], train[role], test[role]))
-        wanted, d = getattr(config, role).per_class, train[role]
-        if labelled:
-            _require_all_classes(f"{role}={config.names[role]}", d, rows[role][0])
-        if wanted is not None:
-            assert d.labels is not None
-            rows[role] = data.few(d.labels, rows[role][0], wanted, d.classes, config.seed), rows[role][1]
+        rows[role] = data.training_rows(config, role, getattr(sees, role), train[role], found[role].classes)
     kinds = {d.inputs.dtype for d in train.values()}
     require(len(kinds) == 1, f"source={config.names['source']} and target={config.names['target']}: images and numbers")
 
@@ -184,11 +177,3 @@ def _told(found: Found, train: Dataset, test: Dataset) -> str:
     kind = "images" if train.inputs.dtype == np.uint8 else "rows"
     remark = f", {found.remark}" if found.remark else ""
     return f"{found.name} {found.edition}, {classes}, {len(train)} + {len(test)} {kind}{remark}"
-
-
-def _require_all_classes(where: str, data: Dataset, rows: np.ndarray) -> None:
-    """Refuse a labelled training set in which a class has no samples."""
-    assert data.labels is not None
-    there = np.isin(np.arange(len(data.classes)), data.labels[rows])
-    empty = ", ".join(name for name, one in zip(data.classes, there, strict=True) if not one)
-    require(not empty, f"{where}: class {empty} has no training samples; leave it out")

@@ -194,6 +194,7 @@ def find(config: Config) -> dict[str, Found]:
     _check_select(config, sees)
     if sees.classes == "disjoint":
         _check_signatures(config, found)
+    _check_samples(config, sees, found)
     return found
 
 
@@ -222,6 +223,15 @@ def _check_labels(config: Config, sees: Sees, found: Mapping[str, Found]) -> Non
     fits = {"same": ours == theirs, "any": True, "disjoint": not set(ours) & set(theirs)}
     needs = {"same": "the same classes in both domains", "disjoint": "classes in the target that the source lacks"}
     require(fits[sees.classes], f"{method}: needs {needs.get(sees.classes)}; {both}")
+
+
+def _check_samples(config: Config, sees: Sees, found: Mapping[str, Found]) -> None:
+    """Refuse domains with too few samples, where their labels can be known before they are loaded."""
+    for role, domain in found.items():
+        if domain.labels is not None:
+            tested = len(domain.labels("test")) > 0
+            require(tested, f"{role}={config.names[role]}: none of its test samples is of these classes")
+            data.training_rows(config, role, getattr(sees, role), domain.labels("train"), domain.classes)
 
 
 def _check_inputs(config: Config, sees: Sees, found: Mapping[str, Found]) -> None:

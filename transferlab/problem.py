@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transferlab.config import LABELLED, NOTHING, Role, require
+from transferlab.config import LABELLED, NOTHING, Role
 from transferlab.data.dataset import Dataset
-from transferlab.training.randomness import Order, key
+from transferlab.training.randomness import Order
 
 
 @dataclass(frozen=True)
@@ -132,40 +132,3 @@ def resize(images: Tensor, size: int) -> Tensor:
             for part in images.split(5_000)
         ]
     )
-
-
-def split_rows(data: Dataset, held_out: int, labelled: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers for training and for validation: a fixed random tenth at most, the same for every seed.
-
-    Those for validation come in random order, so that the first n are a fair sample of data sorted by class. Groups
-    stay together; where each is larger than what may be held out, one of the smallest is. Where the method is to see
-    the labels, no class gives its last training image away; elsewhere they decide nothing.
-    """
-    count = min(held_out, len(data) // 10)
-    rng = np.random.default_rng(key("validation", len(data)))
-    group = np.arange(len(data)) if data.groups is None else np.unique(data.groups, return_inverse=True)[1]
-    sizes = np.bincount(group)
-    require(
-        len(sizes) > 1 or data.groups is None or count == 0,
-        "the training data is a single group, of which nothing can be held out for validation",
-    )
-    order = rng.permutation(len(sizes))
-    order = order[sizes[order] <= max(count, sizes.min(initial=len(data)))]
-    rows_of = np.split(np.argsort(group, kind="stable"), np.cumsum(sizes)[:-1])
-    left = np.bincount(data.labels) if labelled and data.labels is not None else None
-    held: list[np.ndarray] = []
-    size = 0
-    for rows in (rows_of[number] for number in order if count):
-        if held and size + len(rows) > count:
-            break
-        if left is not None:
-            assert data.labels is not None
-            after = left - np.bincount(data.labels[rows], minlength=len(left))
-            if ((after == 0) & (left > 0)).any():
-                continue
-            left = after
-        held.append(rows)
-        size += len(rows)
-    validation = np.concatenate(held) if held else np.empty(0, np.int64)
-    training = np.setdiff1d(np.arange(len(data)), validation)
-    return training, validation if data.groups is None else rng.permutation(np.sort(validation))

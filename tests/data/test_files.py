@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import labels_are_known
 from transferlab import data
 from transferlab.config import DataConfig
 from transferlab.data import _files, _generated, mnist
@@ -57,6 +58,7 @@ def test_found_under_root_and_environment(small_mnist, monkeypatch):
     assert find(root=small_mnist.parent).edition == "subset-20"
     monkeypatch.setenv("TRANSFERLAB_DATA", str(small_mnist))
     found = find()
+    assert labels_are_known(found)
     d = found.load("train")
     assert found.edition == "subset-20" and d.inputs.shape == (20, 1, 28, 28) and d.labels.dtype == np.int64
     assert not d.inputs.flags.writeable
@@ -101,7 +103,7 @@ def test_a_damaged_file_is_named(small_mnist, kind, which):
     path = small_mnist / mnist.SPLITS["train"][which]
     damage(path, kind)
     with pytest.raises(UserError, match=path.name) as error:
-        find(root=small_mnist.parent).load("train")
+        find(root=small_mnist.parent)
     assert "\n" not in str(error.value)
 
 
@@ -109,10 +111,10 @@ def test_labels_out_of_range_and_of_another_count(small_mnist):
     path = small_mnist / mnist.SPLITS["train"][1]
     path.write_bytes(gzip.compress(idx(np.full(20, 10))))
     with pytest.raises(UserError, match="labels 10 to 10, allowed are 0 to 9"):
-        find(root=small_mnist.parent).load("train")
+        find(root=small_mnist.parent)
     path.write_bytes(gzip.compress(idx(np.zeros(19))))
     with pytest.raises(UserError, match="labels for 20 images"):
-        find(root=small_mnist.parent).load("train")
+        find(root=small_mnist.parent)
 
 
 @pytest.fixture

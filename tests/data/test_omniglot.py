@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import real_data
+from tests.conftest import labels_are_known, real_data
 from transferlab import data
 from transferlab.config import DataConfig
 from transferlab.errors import UserError
@@ -41,6 +41,7 @@ def test_characters_are_bright_on_black_and_drawers_apart(root):
     found = find(root)
     assert found.classes == ("Greek/character01", "Greek/character02", "Latin/character01")
     train, test = found.load("train"), found.load("test")
+    assert labels_are_known(found) and labels_are_known(find(root, alphabets=["Latin"]))
     assert np.bincount(train.labels).tolist() == [16] * 3 and np.bincount(test.labels).tolist() == [4] * 3
     assert train.inputs.shape == (48, 1, 28, 28) and train.inputs.dtype == np.uint8
     for row in range(3):

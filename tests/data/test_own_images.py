@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import labels_are_known
 from transferlab import data
 from transferlab.config import DataConfig
-from transferlab.data import _images, folder
+from transferlab.data import _content, _images, folder
 from transferlab.errors import UserError
 
 
@@ -30,6 +31,7 @@ def find(root, **options):
 
 
 def counts(found):
+    assert labels_are_known(found)
     return [np.bincount(found.load(split).labels).tolist() for split in ("train", "test")]
 
 
@@ -276,10 +278,26 @@ def test_every_file_that_cannot_be_read_is_named_on_one_line(tmp_path, name):
     with pytest.raises(UserError) as error:
         _images.read_image(tmp_path / name, name, 32)
     assert str(error.value).startswith(f"{name}: not a readable image (") and "\n" not in str(error.value)
+    pictures(tmp_path).joinpath("disc", name).write_bytes(damaged()[name])
+    assert f"{tmp_path}/disc/{name}: not a readable image (" in refusal(tmp_path)
+
+
+def test_pictures_are_looked_at_once(tmp_path, monkeypatch):
+    """What has been read without an error is not read again before it is loaded, nor by another process."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(_content, "SETTLED", 0)
+    looked = []
+    monkeypatch.setattr(folder, "check", lambda paths: looked.append(len(paths)))
+    pictures(tmp_path / "own")
+    digest = find(tmp_path / "own").digest
+    _content._memory.clear()
+    assert find(tmp_path / "own").digest == digest and looked == [8]
+    Image.new("RGB", (9, 9)).save(tmp_path / "own" / "disc" / "0.png")
+    assert find(tmp_path / "own").digest != digest and looked == [8, 8]
 
 
 def test_a_class_keeps_its_only_training_image(tmp_path):
-    from transferlab.problem import split_rows
+    from transferlab.data._split import split_rows
 
     found = find(pictures(tmp_path, [f"class_{i:02}" for i in range(12)], count=2))
     train = found.load("train")

@@ -1,6 +1,8 @@
 """Each data set against facts known from elsewhere."""
 
 import hashlib
+import math
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import real_data
+from tests.conftest import labels_are_known, real_data
 from transferlab import data
 from transferlab.config import DataConfig
 from transferlab.data import _generated, _released_mnistm, _samples, folder, mnist, mnistm, svhn, usps
@@ -26,7 +28,7 @@ def load(name, split="train", edition="sample", **options):
     return data.find(name, data.config_class(name)(**options), settings).load(split)
 
 
-@pytest.mark.parametrize("name", ["mnist", "usps", "emnist_letters", "fashion_mnist", "mnistm", "digits"])
+@pytest.mark.parametrize("name", ["mnist", "usps", "emnist_letters", "fashion_mnist", "mnistm", "digits", "omniglot"])
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_every_sample_is_balanced_and_well_formed(no_data, name, split):
     d = load(name, split)
@@ -34,7 +36,7 @@ def test_every_sample_is_balanced_and_well_formed(no_data, name, split):
     assert d.inputs.dtype == np.uint8 and d.inputs.ndim == 4 and len(d) == len(d.labels)
     assert counts.min() >= 0.9 * counts.max() and d.provenance["count"] == len(d)
     found = data.find(name, data.config_class(name)(), DataConfig(edition="sample"))
-    assert found.shape == d.inputs.shape[1:] and found.classes == d.classes
+    assert found.shape == d.inputs.shape[1:] and found.classes == d.classes and labels_are_known(found)
 
 
 def test_samples_fit_into_the_wheel_and_are_as_large_as_promised(no_data):
@@ -171,19 +173,23 @@ def test_svhn_in_its_real_format(tmp_path):
     y = np.array([[1], [10], [9], [10], [2], [3]], np.uint8)
     mat(tmp_path / "train_32x32.mat", x, y)
     mat(tmp_path / "test_32x32.mat", x, y)
-    found = data.find("svhn", svhn.Config(), DataConfig(root=str(tmp_path), download="false"))
+    settings = DataConfig(root=str(tmp_path), download="false")
+    found = data.find("svhn", svhn.Config(), settings)
     d = found.load("train")
+    assert labels_are_known(found)
     assert found.edition == "subset-12" and d.labels.tolist() == [1, 0, 9, 0, 2, 3]
     assert d.inputs[4, 2, 10, 20] == x[10, 20, 2, 4]
-    mat(tmp_path / "train_32x32.mat", x[:30], y)
-    with pytest.raises(UserError, match=r"train_32x32.mat: X is uint8 \(30, 32, 3, 6\)"):
-        found.load("train")
-    mat(tmp_path / "train_32x32.mat", x, y + 1)
-    with pytest.raises(UserError, match="labels 2 to 11, allowed are 1 to 10"):
-        found.load("train")
-    (tmp_path / "train_32x32.mat").write_bytes(b"\0" * 500)
-    with pytest.raises(UserError, match="train_32x32.mat: damaged"):
-        found.load("train")
+    for split in ("train", "test"):
+        mat(tmp_path / f"{split}_32x32.mat", x[:30], y)
+        with pytest.raises(UserError, match=rf"{split}_32x32.mat: X is uint8 \(30, 32, 3, 6\)"):
+            data.find("svhn", svhn.Config(), settings)
+        mat(tmp_path / f"{split}_32x32.mat", x, y + 1)
+        with pytest.raises(UserError, match="labels 2 to 11, allowed are 1 to 10"):
+            data.find("svhn", svhn.Config(), settings)
+        (tmp_path / f"{split}_32x32.mat").write_bytes(b"\0" * 500)
+        with pytest.raises(UserError, match=f"{split}_32x32.mat: damaged"):
+            data.find("svhn", svhn.Config(), settings)
+        mat(tmp_path / f"{split}_32x32.mat", x, y)
 
 
 def pictures(root, classes, count=5, mode="RGB", suffix="png"):
@@ -235,7 +241,7 @@ def released(root):
     return data.find("mnistm", mnistm.Config(build="released"), DataConfig(root=str(root), download="false"))
 
 
-def test_released_mnistm_as_pictures(tmp_path, no_data):
+def test_released_mnistm_as_pictures(tmp_path, no_data, monkeypatch):
     for split in ("train", "test"):
         (tmp_path / "mnist_m" / f"mnist_m_{split}").mkdir(parents=True)
         pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
@@ -245,9 +251,15 @@ def test_released_mnistm_as_pictures(tmp_path, no_data):
     found = released(tmp_path)
     d = found.load("train")
     assert found.edition == "released-subset-2+2" and d.labels.tolist() == [5, 0]
-    for split, count in (("train", 59_001), ("test", 9_001)):
-        (tmp_path / "mnist_m" / f"mnist_m_{split}_labels.txt").write_text("00000000.png 5\n" * count)
+    assert labels_are_known(found)
+    monkeypatch.setattr(_released_mnistm, "COUNTS", [2, 2])
     assert released(tmp_path).edition == "released"
+    for line, words in (("00000000.png 10", "labels 0 to 10, allowed are 0 to 9"), ("1.png 1", "1.png: not a readable"),
+                        ("00000000.png one", "line 2 is not")):  # fmt: skip
+        index = tmp_path / "mnist_m" / "mnist_m_test_labels.txt"
+        index.write_text(f"00000000.png 0\n{line}\n")
+        with pytest.raises(UserError, match=words):
+            released(tmp_path)
     assert np.array_equal(d.inputs[1], pixels[1, 2:30, 2:30].transpose(2, 0, 1))
 
 
@@ -266,7 +278,7 @@ def test_released_mnistm_as_a_pickle_runs_no_code(tmp_path, no_data):
     path = tmp_path / "mnistm_data.pkl"
     arrays = {s: np.zeros((n, 28, 28, 3), np.uint8) for s, n in (("train", 9000), ("valid", 1000), ("test", 2000))}
     path.write_bytes(pickle.dumps(arrays, protocol=2))
-    assert len(released(tmp_path).load("train")) == 10_000
+    assert len(released(tmp_path).load("train")) == 10_000 and labels_are_known(released(tmp_path))
     assert released(tmp_path).edition == released(tmp_path).load("test").provenance["edition"] == "rebuild-mnistm_data"
 
     class Evil:
@@ -275,7 +287,7 @@ def test_released_mnistm_as_a_pickle_runs_no_code(tmp_path, no_data):
 
     path.write_bytes(pickle.dumps(Evil()))
     with pytest.raises(UserError, match=r"asks for builtins\.print"):
-        released(tmp_path).load("train")
+        released(tmp_path)
     assert _released_mnistm.PICKLES
 
 
@@ -314,12 +326,12 @@ def test_damaged_released_files_are_named(tmp_path, no_data):
     for split in ("train", "test"):
         torch.save(([1], [2]), tmp_path / f"mnist_m_{split}.pt")
     with pytest.raises(UserError, match=r"mnist_m_train\.pt: not a torch file"):
-        released(tmp_path).load("train")
+        released(tmp_path)
     (tmp_path / "mnist_m").mkdir()
     for split in ("train", "test"):
         (tmp_path / "mnist_m" / f"mnist_m_{split}_labels.txt").write_text("")
     with pytest.raises(UserError, match="names no pictures"):
-        released(tmp_path).load("train")
+        released(tmp_path)
 
 
 def test_mnistm_refuses_or_names_what_is_not_the_edition_asked_for(no_data, small_full_mnist):
@@ -335,11 +347,20 @@ def test_mnistm_refuses_or_names_what_is_not_the_edition_asked_for(no_data, smal
 
 @pytest.fixture
 def small_full_mnist(tmp_path):
-    """A data root in which MNIST's files exist; find() does not open them."""
-    (tmp_path / "mnist").mkdir()
-    for name in mnist.FILES:
-        (tmp_path / "mnist" / name).write_bytes(b"")
+    """A data root in which MNIST's files exist, with no more than an image each."""
+    idx_files(tmp_path / "mnist", (1, 1))
     return str(tmp_path)
+
+
+def idx_files(folder, counts):
+    """MNIST's files with so many black zeros; those parts that are 0 take no room on the disk."""
+    folder.mkdir()
+    for split, count in zip(("train", "test"), counts, strict=True):
+        for name, shape in zip(mnist.SPLITS[split], ((count, 28, 28), (count,)), strict=True):
+            path = folder / name.removesuffix(".gz")
+            header = bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
+            path.write_bytes(header)
+            os.truncate(path, len(header) + math.prod(shape))
 
 
 def test_finding_mnistm_imports_nothing_slow():
@@ -388,13 +409,11 @@ def test_sixteen_bit_and_turned_pictures(tmp_path):
 
 def test_a_folder_called_as_another_set_is_not_taken(tmp_path, no_data):
     """Fashion-MNIST's files have MNIST's names: the wrong one must not be read without a word."""
-    (tmp_path / "fashion-mnist").mkdir()
-    for name in mnist.FILES:
-        (tmp_path / "fashion-mnist" / name).write_bytes(b"")
+    idx_files(tmp_path / "fashion-mnist", (2, 1))
     settings = DataConfig(root=str(tmp_path / "fashion-mnist"), download="false")
     assert data.find("mnist", mnist.Config(), settings).edition == "sample"
     found = data.find("fashion_mnist", data.config_class("fashion_mnist")(), settings)
-    assert found.edition == "full"
+    assert found.edition == "subset-2"
 
 
 def test_svhn_and_usps_without_numbers(tmp_path):
@@ -412,22 +431,22 @@ def test_svhn_and_usps_without_numbers(tmp_path):
     ((60_000, 10_000), "full"), ((500, 10_000), "subset-500"), ((60_000, 500), "subset-60000+500"),
 ])  # fmt: skip
 def test_a_set_is_full_with_all_of_its_files(tmp_path, no_data, counts, edition):
-    (tmp_path / "mnist").mkdir()
-    for split, count in zip(("train", "test"), counts, strict=True):
-        for name, header in zip(mnist.SPLITS[split], (b"\0\0\x08\x03", b"\0\0\x08\x01"), strict=True):
-            (tmp_path / "mnist" / name.removesuffix(".gz")).write_bytes(header + count.to_bytes(4, "big"))
+    idx_files(tmp_path / "mnist", counts)
     settings = DataConfig(root=str(tmp_path), download="false")
     assert data.find("mnist", mnist.Config(), settings).edition == edition
 
 
-def test_a_part_of_usps_is_called_so(tmp_path, no_data):
+def test_a_part_of_usps_is_called_so(tmp_path, no_data, monkeypatch):
     import bz2
 
+    monkeypatch.setattr(usps, "COUNTS", [9, 4])
     (tmp_path / "usps").mkdir()
-    for name, count in (("usps.bz2", 7291), ("usps.t.bz2", 3)):
-        (tmp_path / "usps" / name).write_bytes(bz2.compress(b"1 1:0.5\n" * count))
     settings = DataConfig(root=str(tmp_path), download="false")
-    assert data.find("usps", usps.Config(), settings).edition == "subset-7291+3"
+    line = b"1 " + b" ".join(b"%d:0.5" % i for i in range(1, 257)) + b"\n"
+    for tests, edition in ((3, "subset-9+3"), (4, "full")):
+        for name, count in (("usps.bz2", 9), ("usps.t.bz2", tests)):
+            (tmp_path / "usps" / name).write_bytes(bz2.compress(line * count))
+        assert data.find("usps", usps.Config(), settings).edition == edition
 
 
 def test_training_and_test_images_have_noise_of_their_own():

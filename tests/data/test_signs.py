@@ -9,14 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import real_data
+from tests.conftest import labels_are_known, real_data
 from transferlab import data
 from transferlab.config import DataConfig
 from transferlab.data import _fonts, _generated, _sign_drawings, syn_numbers, syn_signs
 from transferlab.data._generated import Draws
+from transferlab.data._split import split_rows
 from transferlab.data.gtsrb import CLASSES
 from transferlab.errors import DataMissing, UserError
-from transferlab.problem import split_rows
 
 needs_gtsrb = pytest.mark.skipif(real_data() is None or not (real_data() / "gtsrb").is_dir(), reason="no GTSRB here")
 HEADER = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"
@@ -60,6 +60,7 @@ def test_gtsrb_in_its_official_layout(tmp_path, no_data):
     official(tmp_path)
     found = find("gtsrb", tmp_path, size=16)
     train, test = found.load("train"), found.load("test")
+    assert labels_are_known(found)
     assert found.edition == "subset-174" and len(found.classes) == 43 and found.shape == (3, 16, 16)
     assert np.bincount(train.labels).tolist() == [4] * 43 and test.labels.tolist() == [42, 7]
     assert np.unique(train.groups, return_counts=True)[1].tolist() == [2] * 86 and test.groups is None
@@ -93,7 +94,7 @@ def test_damaged_gtsrb_is_named(tmp_path, no_data):
     ):
         table.write_text(bad)
         with pytest.raises(UserError, match=message):
-            find("gtsrb", tmp_path).load("test")
+            find("gtsrb", tmp_path)
     table.write_text(good.replace("25;15", "35;15"))
     with pytest.raises(UserError, match=r"00000\.ppm: a sign's box .* does not fit"):
         find("gtsrb", tmp_path, crop="roi").load("test")
@@ -118,6 +119,7 @@ def test_gtsrb_as_arrays(tmp_path, no_data):
     (tmp_path / "gtsrb").mkdir()
     found = find("gtsrb", packed(tmp_path / "gtsrb"), crop="roi", size=8)
     train = found.load("train")
+    assert labels_are_known(found) and labels_are_known(find("gtsrb", tmp_path, classes=["speed_limit_70"]))
     assert found.edition == "subset-8" and train.groups.tolist() == [0, 0, 1, 2]
     # The box in original pixels (5, 5, 25, 15) of (30, 20), scaled to the 32 pixels.
     assert (train.inputs[:, :, 1:-1, 1:-1] == np.array(
@@ -130,13 +132,14 @@ def test_gtsrb_as_arrays(tmp_path, no_data):
     ):
         packed(tmp_path / "gtsrb", **changes)
         with pytest.raises(UserError, match=message):
-            find("gtsrb", tmp_path).load("train")
+            find("gtsrb", tmp_path)
 
 
 def test_gtsrb_split_by_images_parts_the_training_images_alone(tmp_path, no_data):
     (tmp_path / "gtsrb").mkdir()
     root = packed(tmp_path / "gtsrb", images=np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8))
     whole = find("gtsrb", root).load("train")
+    assert labels_are_known(find("gtsrb", root, split="random_images"))
     parted = [find("gtsrb", root, split="random_images").load(part) for part in ("train", "test")]
     assert [len(part) for part in parted] == [3, 1] and parted[0].groups is None
     pictures = [sorted(image.tobytes() for part in parts for image in part.inputs) for parts in ([whole], parted)]
@@ -201,6 +204,7 @@ def test_generated_labels_are_balanced(name, classes, size, no_data):
         assert d.inputs.shape == (count, 3, size, size) and d.inputs.dtype == np.uint8
         assert np.ptp(np.bincount(d.labels, minlength=classes)) <= 1 and d.provenance["count"] == count
         assert d.provenance["seed"] == 0 and d.provenance["generator"] == 1
+    assert labels_are_known(found)
     few = find(name, edition="sample", count=500, size=16, classes=list(found.classes[:2])).load("train")
     assert few.inputs.shape == ({43: 24, 10: 100}[classes], 3, 16, 16)
 

@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from tests.conftest import labels_are_known
 from transferlab import data
 from transferlab.config import DataConfig
 from transferlab.data import _speech
@@ -82,6 +83,7 @@ def test_spectrograms_are_scipys():
 
 def test_takes_and_speakers_part_fsdd(root):
     found = load(root, "fsdd", speakers=["theo"])
+    assert labels_are_known(found)
     train, test = found.load("train"), found.load("test")
     assert found.edition == "subset-80" and train.inputs.shape == test.inputs.shape == (20, 1, 32, 32)
     assert train.inputs.dtype == np.float32 and train.inputs.max() == 0 and train.inputs.min() >= -80
@@ -94,6 +96,7 @@ def test_takes_and_speakers_part_fsdd(root):
 def test_test_speakers_are_not_heard_in_training(root):
     for language in ("gujarati", "ukrainian"):
         found = load(root, "spoken_digits", languages=[language])
+        assert labels_are_known(found)
         train, test = found.load("train"), found.load("test")
         assert found.edition == language and found.classes == tuple("0123456789")
         assert not set(train.provenance["speakers"]) & set(test.provenance["speakers"])
@@ -102,6 +105,7 @@ def test_test_speakers_are_not_heard_in_training(root):
 
 def test_several_languages_are_tasks(root):
     found = load(root, "spoken_digits", languages=["ukrainian", "english", "gujarati"])
+    assert labels_are_known(found)
     assert found.classes[9:11] == ("ukrainian/9", "english/0") and len(found.classes) == 30
     joined = found.load("train")
     for place, language in enumerate(("ukrainian", "english", "gujarati")):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import real_data
+from tests.conftest import labels_are_known, real_data
 from transferlab import data
 from transferlab.config import DataConfig
 from transferlab.data import _photographs, awa1, newsgroups, patches, reuters
@@ -55,6 +55,7 @@ def animals(root, **changes):
 def test_awa1_parts_seen_and_unseen_classes(tmp_path, no_data):
     seen, unseen = (find("awa1", animals(tmp_path), part=part) for part in ("seen", "unseen"))
     train, test = seen.load("train"), seen.load("test")
+    assert labels_are_known(seen) and labels_are_known(unseen)
     assert seen.classes == ("grizzly+bear", "bat", "seal") and seen.shape == (3,)
     assert np.bincount(train.labels).tolist() == [4, 4, 4] and np.bincount(test.labels).tolist() == [1, 1, 1]
     assert sorted([*train.inputs[:, 1], *test.inputs[:, 1]]) == [*range(5), *range(10, 20)]
@@ -144,6 +145,7 @@ def saved(path, **arrays):
 def both(found):
     """All rows as (vector, class), whatever their part."""
     parts = [found.load(split) for split in ("train", "test")]
+    assert labels_are_known(found)
     return sorted((tuple(x), d.classes[y]) for d in parts for x, y in zip(d.inputs.tolist(), d.labels, strict=True))
 
 
@@ -241,7 +243,7 @@ def test_rows_of_one_song_stay_together(tmp_path, name):
     assert found.classes == ("jazz", "pop") and found.shape == (2,)
     assert (len(train), len(test)) == (24, 12) and np.bincount(test.labels).tolist() == [6, 6]
     song = [{(int(y), round(x[0] - 10 * x[1])) for x, y in zip(d.inputs, d.labels, strict=True)} for d in (train, test)]
-    assert not song[0] & song[1] and len(song[0] | song[1]) == 12
+    assert labels_are_known(found) and not song[0] & song[1] and len(song[0] | song[1]) == 12
     assert sorted(np.unique(train.groups, return_counts=True)[1].tolist()) == [3] * 8
     with pytest.raises(UserError) as error:
         find("features", path=str(path), labels="genre", group="file", group_pattern="x")

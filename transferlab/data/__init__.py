@@ -1,6 +1,7 @@
-"""Data sets: one module each. ``find`` is cheap and comes before any work; ``Found.load`` reads.
+"""Data sets: one module each. ``find`` comes before any work; ``Found.load`` reads.
 
-Nothing here imports torch, so that bad input is answered at once.
+``find`` is cheap, but that it reads files once, the first time that they are there as they are, to say what is wrong
+with them. Nothing here imports torch, so that bad input is answered at once.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from functools import cache
 from typing import Any
 
 from transferlab.data._files import Found, Settings
-from transferlab.data._selection import few, select
+from transferlab.data._selection import select, training_rows
 
-__all__ = ["Found", "config_class", "few", "find", "names"]
+__all__ = ["Found", "config_class", "find", "names", "training_rows"]
 
 
 @cache

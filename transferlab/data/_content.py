@@ -14,7 +14,7 @@ import importlib.metadata
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
@@ -33,16 +33,27 @@ _memory: dict[str, str] = {}
 version = functools.cache(importlib.metadata.version)
 
 
-def digest(paths: Iterable[Path] | Mapping[str, Path], *ingredients: object) -> str:
+def digest(
+    paths: Iterable[Path] | Mapping[str, Path], *ingredients: object, check: Callable[[], object] | None = None
+) -> str:
     """SHA-256, in hexadecimal, of the names and bytes of files, and of whatever else makes the data.
 
     A path stands for a file, known by its name, or for all files in a folder whose names do not begin with a dot.
     A mapping gives files names of their own, such as where they lie in their folder. ingredients: values whose
-    ``repr`` says all of them. Raises :class:`UserError` naming a file that cannot be read.
+    ``repr`` says all of them. check: reads the files and raises for what is wrong with them, whatever the options; it
+    is called only where no digest is kept of the files as they are. Raises :class:`UserError` naming a file that cannot
+    be read.
     """
     named = paths.items() if isinstance(paths, Mapping) else ((path.name, path) for path in paths)
     files = [file for name, path in named for file in _files(name, path)]
-    return _hash([_of_files(files, lambda: _hash([(name, _sha256(path)) for name, path in files])), *ingredients])
+
+    def compute() -> str:
+        if check is not None:
+            check()
+        return _hash([(name, _sha256(path)) for name, path in files])
+
+    checked = [] if check is None else [f"{check.__module__}.{check.__qualname__}"]
+    return _hash([_of_files(files, compute, checked), *ingredients])
 
 
 def digests(paths: Iterable[Path]) -> dict[str, str]:
@@ -91,8 +102,8 @@ def _files(name: str, path: Path) -> Iterator[tuple[str, Path]]:
                 yield f"{name}/{there.relative_to(path).as_posix()}", there
 
 
-def _of_files(files: list[tuple[str, Path]], compute: Callable[[], str]) -> str:
-    """What ``compute`` makes of named files, or has made of them as they are now."""
+def _of_files(files: list[tuple[str, Path]], compute: Callable[[], str], how: Sequence[str] = ()) -> str:
+    """What ``compute`` makes of named files, or has made of them as they are now; ``how`` names it."""
     try:
         there = [path.stat() for _, path in files]
     except OSError as error:
@@ -100,7 +111,7 @@ def _of_files(files: list[tuple[str, Path]], compute: Callable[[], str]) -> str:
     if any(max(s.st_mtime_ns, s.st_ctime_ns) > time.time_ns() - SETTLED for s in there):
         return compute()
     states = [(s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_dev) for s in there]
-    return _kept(_hash([(name, str(path.absolute())) for name, path in files] + states), compute)
+    return _kept(_hash([(name, str(path.absolute())) for name, path in files] + states + [*how]), compute)
 
 
 def _kept(key: str, compute: Callable[[], str]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from transferlab.data.dataset import Dataset
+from transferlab.data.dataset import Dataset, Labels
 from transferlab.errors import DataMissing
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,8 @@ class Found:
     classes is empty where the data has no labels. shape is one sample's: (C, H, W), (1, T, F) or (D,). digest: of all
     that determines the samples but the options, files by their content; see :func:`~transferlab.data._content.digest`.
     described: how many numbers describe each class, 0 where nothing does. remark: what was met on the way that is not
-    in the data.
+    in the data. labels: those of a split, in its order, where they are known without reading the inputs: then what they
+    do not allow is refused before a run begins.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Found:
     digest: str
     described: int = 0
     remark: str = ""
+    labels: Callable[[str], Labels] | None = None
 
 
 def cache_dir() -> Path:

@@ -63,22 +63,24 @@ def find(
 
     counts: how many training and test images the whole set has; files of that name with fewer are another edition.
     """
+    last = first_label + len(classes) - 1
     paths = files_or_sample(name, folders, remotes, settings, sample=True)
     edition = "sample" if paths is None else _edition(paths[splits["train"][0]], paths[splits["test"][0]], counts)
     files = {split: [paths[file] for file in pair] for split, pair in splits.items()} if paths else None
 
+    def numbers(images_file: Path, labels_file: Path) -> np.ndarray:
+        return read(labels_file).astype(np.int64) - first_label
+
     def images_and_labels(images_file: Path, labels_file: Path) -> tuple[np.ndarray, np.ndarray]:
-        images, labels = read(images_file), read(labels_file)
+        images = read(images_file)
         if images.ndim != 3 or images.shape[1:] != (28, 28):
             raise UserError(f"{images_file}: holds an array of shape {images.shape} instead of (N, 28, 28)")
+        labels = numbers(images_file, labels_file)
         if labels.shape != images.shape[:1] or len(labels) == 0:
             raise UserError(f"{labels_file}: {labels.shape} labels for {len(images)} images of {images_file.name}")
-        numbers = labels.astype(np.int64) - first_label
-        if numbers.min() < 0 or numbers.max() >= len(classes):
-            last = first_label + len(classes) - 1
-            raise UserError(
-                f"{labels_file}: labels {labels.min()} to {labels.max()}, allowed are {first_label} to {last}"
-            )
-        return np.ascontiguousarray(arrange(images))[:, None], numbers
+        low, high = int(labels.min()) + first_label, int(labels.max()) + first_label
+        if low < first_label or high > last:
+            raise UserError(f"{labels_file}: labels {low} to {high}, allowed are {first_label} to {last}")
+        return np.ascontiguousarray(arrange(images))[:, None], labels
 
-    return _samples.found(name, edition, classes, (1, 28, 28), files, images_and_labels)
+    return _samples.found(name, edition, classes, (1, 28, 28), files, images_and_labels, numbers)

@@ -96,18 +96,33 @@ def rgb(file: Path | BinaryIO, where: object, spans: Spans | None = None) -> Ima
     Transparent pictures lie on white; where all the ink is as light as paper, on black.
     Raises :class:`UserError`, which says ``where`` it is, for what is not a readable image.
     """
+    return _opened(file, where, lambda image: _rgb(image, spans))
+
+
+def _rgb(image: Image, spans: Spans | None = None) -> Image:
     from PIL import Image
 
-    def read(image: Image.Image) -> Image.Image:
-        upright = _upright(image)
-        if _deep(upright.mode):
-            levels = np.asarray(upright)
-            upright = Image.fromarray(grey(levels, *(spans or {}).get(upright.mode, _span(levels))))
-        if "A" in upright.getbands() or "transparency" in upright.info:
-            return _on_ground(upright.convert("RGBA"))
-        return upright.convert("RGB")
+    upright = _upright(image)
+    if _deep(upright.mode):
+        levels = np.asarray(upright)
+        upright = Image.fromarray(grey(levels, *(spans or {}).get(upright.mode, _span(levels))))
+    if "A" in upright.getbands() or "transparency" in upright.info:
+        return _on_ground(upright.convert("RGBA"))
+    return upright.convert("RGB")
 
-    return _opened(file, where, read)
+
+def check(paths: Iterable[Path]) -> None:
+    """Raise :class:`UserError` naming the first of ``paths`` that :func:`rgb` could not read.
+
+    JPEGs are decoded at an eighth of their size where they may be, which finds all that is wrong with the file.
+    """
+
+    def decode(image: Image) -> None:
+        image.draft("RGB", (1, 1))
+        _rgb(image)
+
+    for path in paths:
+        _opened(path, path, decode)
 
 
 def spans(paths: Iterable[Path]) -> Spans:

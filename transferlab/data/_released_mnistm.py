@@ -5,7 +5,7 @@ No code runs from any of these files.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from transferlab.data._arrays import ArraysOnly
 from transferlab.data._content import digest
 from transferlab.data._files import Found, Settings, cache_place, provenance, roots
 from transferlab.data._images import rgb
-from transferlab.data.dataset import Dataset
+from transferlab.data.dataset import Dataset, Labels
 from transferlab.errors import UserError
 
 FOLDERS = ("mnist_m", "MNIST-M", "mnistm", "MNISTM", ".")
@@ -36,15 +36,15 @@ def find(settings: Settings, classes: tuple[str, ...]) -> Found:
         if files[0].is_file() and files[1].is_file():
             counts = [len(path.read_bytes().split()) // 2 for path in files[:2]]
             edition = "released" if counts == COUNTS else f"released-subset-{counts[0]}+{counts[1]}"
-            content = digest(path for path in files if path.exists())
-            return _found(classes, edition, partial(_pictures, folder), content)
+            there = [path for path in files if path.exists()]
+            return _found(classes, edition, partial(_pictures, folder), there, labels=partial(_labels, folder))
         files = [folder / f"mnist_m_{split}.pt" for split in ("train", "test")]
         if all(path.is_file() for path in files):
-            return _found(classes, "rebuild-torch", partial(_tensors, folder), digest(files))
+            return _found(classes, "rebuild-torch", partial(_tensors, folder), files)
         for pickled in (folder / name for name in PICKLES if (folder / name).is_file()):
             digits = mnist.find(mnist.Config(), settings)
-            content = digest([pickled], digits.digest)
-            return _found(classes, f"rebuild-{pickled.stem}", partial(_arrays, pickled, digits), content)
+            read = partial(_arrays, pickled, digits)
+            return _found(classes, f"rebuild-{pickled.stem}", read, [pickled], digits.digest, labels=digits.labels)
     raise UserError(
         "mnistm.build=released: not found; put mnist_m_train/, mnist_m_train_labels.txt and the same for test, "
         f"or mnist_m_train.pt and mnist_m_test.pt, or {PICKLES[0]} "
@@ -53,9 +53,14 @@ def find(settings: Settings, classes: tuple[str, ...]) -> Found:
 
 
 def _found(
-    classes: tuple[str, ...], edition: str, read: Callable[[str], tuple[np.ndarray, np.ndarray, Path]], content: str
+    classes: tuple[str, ...],
+    edition: str,
+    read: Callable[[str], tuple[np.ndarray, np.ndarray, Path]],
+    files: Sequence[Path],
+    *ingredients: str,
+    labels: Callable[[str], Labels] | None = None,
 ) -> Found:
-    def load(split: str) -> Dataset:
+    def checked(split: str) -> tuple[np.ndarray, np.ndarray, Path]:
         images, labels, path = read(split)
         if images.dtype != np.uint8 or images.shape[1:] != (3, 28, 28) or len(images) != len(labels):
             raise UserError(
@@ -63,27 +68,45 @@ def _found(
             )
         if labels.min() < 0 or labels.max() > 9:
             raise UserError(f"{path}: labels {labels.min()} to {labels.max()}, allowed are 0 to 9")
+        return images, labels, path
+
+    def load(split: str) -> Dataset:
+        images, labels, path = checked(split)
         return Dataset(images, labels, classes, provenance("mnistm", edition, split, len(images), [path]))
 
-    return Found("mnistm", edition, classes, (3, 28, 28), load, content)
+    content = digest(files, *ingredients, check=lambda: [checked(split) for split in ("train", "test")])
+    return Found("mnistm", edition, classes, (3, 28, 28), load, content, labels=labels)
+
+
+def _index(folder: Path, split: str) -> Path:
+    return folder / f"mnist_m_{split}_labels.txt"
+
+
+def _listed(folder: Path, split: str) -> Iterator[tuple[Path, int]]:
+    """Picture and digit of each line "00000000.png 5"."""
+    index = _index(folder, split)
+    for number, line in enumerate(index.read_text(encoding="ascii", errors="replace").splitlines(), 1):
+        name, _, label = line.strip().partition(" ")
+        if not label.strip().isdecimal():
+            raise UserError(f"{index}: line {number} is not 'file label': {line!r}")
+        yield folder / f"mnist_m_{split}" / name, int(label)
+
+
+def _labels(folder: Path, split: str) -> Labels:
+    return Labels(np.array([label for _, label in _listed(folder, split)], np.int64))
 
 
 def _pictures(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, Path]:
     """mnist_m_train/00000000.png … with lines "00000000.png 5"; pictures are 32x32 and lose their 2-pixel rim."""
-    index = folder / f"mnist_m_{split}_labels.txt"
-    images, labels = [], []
-    for number, line in enumerate(index.read_text(encoding="ascii", errors="replace").splitlines(), 1):
-        name, _, label = line.strip().partition(" ")
-        if not label.strip().isdigit():
-            raise UserError(f"{index}: line {number} is not 'file label': {line!r}")
-        path = folder / f"mnist_m_{split}" / name
+    index = _index(folder, split)
+    images = []
+    for path, _ in _listed(folder, split):
         pixels = np.asarray(rgb(path, path))
         rim = (pixels.shape[0] - 28) // 2
         images.append(pixels[rim : rim + 28, rim : rim + 28].transpose(2, 0, 1))
-        labels.append(int(label))
     if len({pixels.shape for pixels in images}) != 1:
         raise UserError(f"{index}: names no pictures, or pictures of several sizes")
-    return np.stack(images), np.array(labels, np.int64), index
+    return np.stack(images), _labels(folder, split).labels, index
 
 
 def _tensors(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, Path]:

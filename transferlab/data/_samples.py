@@ -14,7 +14,7 @@ import numpy as np
 
 from transferlab.data import _content
 from transferlab.data._files import Found, provenance
-from transferlab.data.dataset import Dataset
+from transferlab.data.dataset import Dataset, Labels
 from transferlab.errors import UserError
 
 FOLDER = Path(__file__).parent / "samples"
@@ -32,17 +32,33 @@ def found(
     shape: tuple[int, ...],
     files: Mapping[str, Sequence[Path]] | None,
     read: Callable[..., tuple[np.ndarray, np.ndarray]],
+    read_labels: Callable[..., np.ndarray],
 ) -> Found:
-    """A data set of two splits: ``read(*files[split])`` gives inputs and labels; without files it is the sample."""
+    """A data set of two splits: ``read(*files[split])`` gives inputs and labels; without files it is the sample.
+
+    read_labels: the labels alone, of files that ``read`` accepts.
+    """
     if files is None:
-        return Found(name, "sample", classes, shape, lambda split: load(name, split, classes), digest(name))
+        return sample(name, classes, shape, lambda split: load(name, split, classes))
 
     def whole(split: str) -> Dataset:
         inputs, labels = read(*files[split])
         return Dataset(inputs, labels, classes, provenance(name, edition, split, len(inputs), files[split]))
 
-    content = _content.digest(path for of_split in files.values() for path in of_split)
-    return Found(name, edition, classes, shape, whole, content)
+    paths = [path for of_split in files.values() for path in of_split]
+    content = _content.digest(paths, check=lambda: [read(*of_split) for of_split in files.values()])
+    return Found(name, edition, classes, shape, whole, content, labels=lambda split: Labels(read_labels(*files[split])))
+
+
+def sample(name: str, classes: tuple[str, ...], shape: tuple[int, ...], load: Callable[[str], Dataset]) -> Found:
+    """The packaged sample of ``name``, or a part of it, which is small enough to be read for its labels."""
+
+    def labels(split: str) -> Labels:
+        known = load(split).labels
+        assert known is not None
+        return Labels(known)
+
+    return Found(name, "sample", classes, shape, load, digest(name), labels=labels)
 
 
 def digest(name: str) -> str:
@@ -55,6 +71,11 @@ def load(name: str, split: str, classes: tuple[str, ...]) -> Dataset:
     path = FOLDER / f"{name}.{split}.npz.xz"
     if not path.is_file():
         raise UserError(f"{path}: missing; install transferlab again")
+    return _load(path, name, split, classes)
+
+
+@_content.remembered(maxsize=4)  # the splits of both domains
+def _load(path: Path, name: str, split: str, classes: tuple[str, ...]) -> Dataset:
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest != _index()[path.name]:

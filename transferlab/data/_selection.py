@@ -8,9 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from transferlab.config import nearest, require
+from transferlab.config import LABELLED, Config, Role, nearest, require
 from transferlab.data._files import Found
-from transferlab.data.dataset import Dataset
+from transferlab.data._split import split_rows
+from transferlab.data.dataset import Dataset, Labels
 
 
 @dataclass
@@ -73,20 +74,31 @@ def select(found: Found, selection: Selection) -> Found:
         asked = {k: v for k, v in vars(selection).items() if k in ("classes", "transform")}
         return dataclasses.replace(data, provenance={**data.provenance, "count": len(data), **asked})
 
-    return dataclasses.replace(found, classes=classes, load=load)
+    def labels(split: str) -> Labels:
+        assert found.labels is not None
+        every = found.labels(split)
+        rows, kept = _relabelled(every.labels, found.classes, classes)
+        return Labels(kept, None if every.groups is None else every.groups[rows])
+
+    return dataclasses.replace(found, classes=classes, load=load, labels=labels if found.labels else None)
 
 
 def of_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
     """``data`` with ``classes`` alone, labelled in their order."""
     assert data.labels is not None
-    new_label = np.full(len(data.classes), -1)
+    rows, labels = _relabelled(data.labels, data.classes, classes)
     old_labels = [data.classes.index(name) for name in classes]
-    new_label[old_labels] = np.arange(len(classes))
-    labels = new_label[data.labels]
-    rows = labels >= 0
     signatures = None if data.signatures is None else data.signatures[old_labels]
     groups = None if data.groups is None else data.groups[rows]
-    return Dataset(data.inputs[rows], labels[rows], classes, data.provenance, signatures, groups)
+    return Dataset(data.inputs[rows], labels, classes, data.provenance, signatures, groups)
+
+
+def _relabelled(labels: np.ndarray, old: tuple[str, ...], new: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """bool [N], which rows are of the classes ``new``, and these rows' labels among them."""
+    new_label = np.full(len(old), -1)
+    new_label[[old.index(name) for name in new]] = np.arange(len(new))
+    rows = new_label[labels] >= 0
+    return rows, new_label[labels][rows]
 
 
 def transformed(images: np.ndarray, name: str, split: str = "train") -> np.ndarray:
@@ -112,12 +124,29 @@ def transformed(images: np.ndarray, name: str, split: str = "train") -> np.ndarr
     return noisy
 
 
-def few(labels: np.ndarray, rows: np.ndarray, per_class: int, classes: tuple[str, ...], seed: int) -> np.ndarray:
-    """Of ``rows`` (int64 [N]), ``per_class`` of each class, sorted; ``labels`` are the whole data set's."""
-    rng = np.random.default_rng([seed, per_class])
-    kept = []
-    for label, name in enumerate(classes):
-        of_class = rows[labels[rows] == label]
-        require(len(of_class) >= per_class, f"per_class={per_class}: class {name} has only {len(of_class)} samples")
-        kept.append(rng.permutation(of_class)[:per_class])
-    return np.sort(np.concatenate(kept))
+def training_rows(
+    config: Config, role: str, sight: Role, data: Dataset | Labels, classes: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers for training and for validation in the training set of a domain, source or target.
+
+    sight: what the method sees of it. Where that is the labels, each of ``classes`` must have samples. Raises
+    :class:`~transferlab.errors.UserError` for one that has none, or fewer than ``per_class`` asks for.
+    """
+    where, wanted = f"{role}={config.names[role]}", getattr(config, role).per_class
+    rows, validation = split_rows(data, config.data.validation, sight == LABELLED)
+    if sight == LABELLED:
+        assert data.labels is not None
+        there = np.isin(np.arange(len(classes)), data.labels[rows])
+        empty = ", ".join(name for name, one in zip(classes, there, strict=True) if not one)
+        require(not empty, f"{where}: class {empty} has no training samples; leave it out")
+    if wanted is not None:
+        assert data.labels is not None
+        few = np.random.default_rng([config.seed, wanted])
+        kept = []
+        for label, name in enumerate(classes):
+            of_class = rows[data.labels[rows] == label]
+            enough = len(of_class) >= wanted
+            require(enough, f"{role}.per_class={wanted}: class {name} has only {len(of_class)} samples to train on")
+            kept.append(few.permutation(of_class)[:wanted])
+        rows = np.sort(np.concatenate(kept))
+    return rows, validation

@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import re
 import wave
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
 
 import numpy as np
 
+from transferlab.data import _archives
 from transferlab.data._archives import Paths, members
-from transferlab.data._content import remembered
+from transferlab.data._content import digest, remembered
 from transferlab.errors import UserError
 
 RATE = 8000
@@ -44,6 +46,31 @@ def parse(name: str) -> tuple[str, int, int] | None:
     return (match[2], int(match[1]), int(match[3])) if match else None
 
 
+@remembered(maxsize=4)
+def names(paths: Paths) -> list[tuple[str, int, int]]:
+    """Speaker, digit and take of each recording in ``paths``, sorted."""
+    return sorted(key for name in _archives.names(paths) if (key := parse(name)))
+
+
+def recordings(paths: Paths) -> Iterator[tuple[tuple[str, int, int], np.ndarray]]:
+    """Speaker, digit and take of each recording in ``paths``, and its samples; none may be there twice."""
+    seen: set[tuple[str, int, int]] = set()
+    for name, content in members(paths, lambda name: parse(name) is not None):
+        key = parse(name)
+        assert key is not None
+        if key in seen:
+            raise UserError(f"{paths[0]}: recording {PurePosixPath(name).name} is there twice")
+        seen.add(key)
+        yield key, signal(content, f"{paths[0]}: {name}")
+    if not seen:
+        raise UserError(f"{paths[0]}: holds no recordings called {{digit}}_{{speaker}}_{{take}}.wav")
+
+
+def content(paths: Paths) -> str:
+    """What ``paths`` are known by, once all recordings in them are found right."""
+    return digest(paths, check=lambda: list(recordings(paths)))
+
+
 # Not kept on disk: all 3,000 clips of FSDD take less time than importing torch.
 @remembered(maxsize=4)  # splits and speakers are parts of the same files
 def read(paths: Paths) -> Clips:
@@ -51,15 +78,7 @@ def read(paths: Paths) -> Clips:
 
     Raises :class:`UserError` naming a file that is damaged, not mono 16-bit PCM at 8 kHz, or there twice.
     """
-    found: dict[tuple[str, int, int], np.ndarray] = {}
-    for name, content in members(paths, lambda name: parse(name) is not None):
-        key = parse(name)
-        assert key is not None
-        if key in found:
-            raise UserError(f"{paths[0]}: recording {PurePosixPath(name).name} is there twice")
-        found[key] = log_mel(signal(content, f"{paths[0]}: {name}"))
-    if not found:
-        raise UserError(f"{paths[0]}: holds no recordings called {{digit}}_{{speaker}}_{{take}}.wav")
+    found = {key: log_mel(samples) for key, samples in recordings(paths)}
     keys = sorted(found)
     speakers, digits, takes = zip(*keys, strict=True)
     spectrograms = np.stack([found[key] for key in keys])

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from transferlab.config import require
-from transferlab.data._archives import Paths
+from transferlab.data._archives import Paths, names
 from transferlab.data._content import digest, digests, remembered
 from transferlab.data._files import Found
 from transferlab.data._selection import Selection
@@ -68,7 +68,8 @@ def find(
         }  # fmt: skip
         return Dataset(bags.toarray().astype(np.float32), None if labels is None else labels[kept], classes, record)
 
-    return Found(name, edition, classes, (options.words,), load, digest([*paths, *theirs]))
+    content = digest([*paths, *theirs], check=lambda: names((*paths, *theirs)))
+    return Found(name, edition, classes, (options.words,), load, content)
 
 
 @remembered(maxsize=2)

@@ -25,7 +25,7 @@ from transferlab.data._files import Found, Settings, by_hand, provenance
 from transferlab.data._selection import Selection
 from transferlab.data._split import held_out
 from transferlab.data._words import glove
-from transferlab.data.dataset import Dataset
+from transferlab.data.dataset import Dataset, Labels
 from transferlab.errors import UserError
 
 TABLES = {"continuous": "continuous", "binary": "binary", "xlsa17": "xlsa17_att", "word_vectors": "word_vectors"}
@@ -68,15 +68,20 @@ def find(options: Config, settings: Settings) -> Found:
     # 320 numbers are reduced from five of the six descriptors of 2009; other features are named by their length.
     edition = "reduced-320" if features.shape[1] == 320 else f"features-{features.shape[1]}"
 
+    def rows_of(split: str) -> list[np.ndarray]:
+        return [_rows(labels, label, options.part, split) for label in wanted]
+
+    def of_split(split: str) -> Labels:
+        return Labels(np.repeat(np.arange(len(wanted)), [len(rows) for rows in rows_of(split)]))
+
     def load(split: str) -> Dataset:
-        rows = [_rows(labels, label, options.part, split) for label in wanted]
-        new_labels = np.repeat(np.arange(len(wanted)), [len(r) for r in rows])
-        chosen = np.concatenate(rows)
+        chosen = np.concatenate(rows_of(split))
         record = provenance("awa1", edition, split, len(chosen), paths, part=options.part, classes_split=options.split)
         inputs = features[chosen].astype(np.float32)
-        return Dataset(inputs, new_labels, classes, record, signatures[wanted])
+        return Dataset(inputs, of_split(split).labels, classes, record, signatures[wanted])
 
-    return Found("awa1", edition, classes, features.shape[1:], load, digest(paths), described=signatures.shape[1])
+    shape, described = features.shape[1:], signatures.shape[1]
+    return Found("awa1", edition, classes, shape, load, digest(paths), described=described, labels=of_split)
 
 
 def _rows(labels: np.ndarray, label: int, part: str, split: str) -> np.ndarray:

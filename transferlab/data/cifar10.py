@@ -48,7 +48,8 @@ def find(options: Config, settings: Settings) -> Found:
         record = {"name": "cifar10", "edition": edition, "split": split, "count": len(images), "files": digests(paths)}
         return Dataset(images, labels, CLASSES, record)
 
-    return Found("cifar10", edition, CLASSES, (3, 32, 32), load, digest(paths))
+    content = digest(paths, check=lambda: [read(paths, split) for split in BATCHES])
+    return Found("cifar10", edition, CLASSES, (3, 32, 32), load, content)
 
 
 def _batches(paths: Paths, split: str) -> tuple[np.ndarray, np.ndarray]:

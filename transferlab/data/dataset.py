@@ -11,6 +11,17 @@ from transferlab.config import require
 
 
 @dataclass(frozen=True)
+class Labels:
+    """What is known of one split before its inputs are read: labels int64 [N], and groups as in :class:`Dataset`."""
+
+    labels: np.ndarray
+    groups: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
 class Dataset:
     """One split of one domain, resident in memory and read-only.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from transferlab.data._content import digest
 from transferlab.data._files import Found, Settings
 from transferlab.data._selection import Selection
-from transferlab.data.dataset import Dataset
+from transferlab.data.dataset import Dataset, Labels
 from transferlab.data.mnist import CLASSES
 
 
@@ -24,21 +25,32 @@ def find(options: Config, settings: Settings) -> Found:
     """See :func:`transferlab.data.find`."""
     spec = importlib.util.find_spec("sklearn")  # to import it takes a second
     assert spec is not None and spec.origin is not None
-    content = digest([Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"])
-    return Found("digits", "full", CLASSES, (1, 8, 8), load, content)
+    path = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
+
+    def labels(split: str) -> Labels:
+        lines = gzip.decompress(path.read_bytes()).split()
+        every = np.array([int(float(line.rpartition(b",")[2])) for line in lines], np.int64)
+        return Labels(every[_rows(every, split)])
+
+    return Found("digits", "full", CLASSES, (1, 8, 8), load, digest([path]), labels=labels)
+
+
+def _rows(labels: np.ndarray, split: str) -> np.ndarray:
+    """bool [N]: every fifth image of each class is for testing."""
+    test = np.zeros(len(labels), bool)
+    for digit in range(10):
+        test[np.flatnonzero(labels == digit)[::5]] = True
+    return test if split == "test" else ~test
 
 
 def load(split: str) -> Dataset:
-    """Every fifth image of each class is for testing: 8x8 uint8, the 17 grey levels spread over 0 to 255."""
+    """8x8 uint8, the 17 grey levels spread over 0 to 255."""
     import sklearn
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
     labels = labels.astype(np.int64)
-    test = np.zeros(len(labels), bool)
-    for digit in range(10):
-        test[np.flatnonzero(labels == digit)[::5]] = True
-    rows = test if split == "test" else ~test
+    rows = _rows(labels, split)
     pixels = np.round(images[rows] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
     record = {"name": "digits", "edition": "full", "split": split, "count": int(rows.sum()),
               "files": {}, "scikit-learn": sklearn.__version__}  # fmt: skip

@@ -17,7 +17,7 @@ from transferlab.data._files import Found, Settings, provenance
 from transferlab.data._selection import Selection
 from transferlab.data._split import held_out
 from transferlab.data._tree import some
-from transferlab.data.dataset import Dataset
+from transferlab.data.dataset import Dataset, Labels
 from transferlab.errors import UserError
 
 TABLES = (".csv", ".tsv", ".txt")
@@ -86,17 +86,22 @@ def find(options: Config, settings: Settings) -> Found:
     keys = options.inputs, options.labels, options.group, options.group_pattern, options.signatures, options.split
     table = _read(path, *keys, options.test_fraction)
 
+    def of_split(split: str) -> Labels:
+        rows = table.test == (split == "test")
+        return Labels(table.labels[rows], None if table.groups is None else table.groups[rows])
+
     def load(split: str) -> Dataset:
-        rows = np.flatnonzero(table.test == (split == "test"))
-        record = provenance("features", "full", split, len(rows), [path])
-        groups = None if table.groups is None else table.groups[rows]
+        rows, known = table.test == (split == "test"), of_split(split)
+        record = provenance("features", "full", split, len(known), [path])
         inputs = scaled(table.inputs[rows], options.scaling, table.inputs[~table.test])
-        return Dataset(inputs, table.labels[rows], table.classes, record, table.signatures, groups)
+        return Dataset(inputs, known.labels, table.classes, record, table.signatures, known.groups)
 
     length = 0 if table.signatures is None else table.signatures.shape[1]
     content = digest({path.suffix: path})  # its kind, not its name
     shape = table.inputs.shape[1:]
-    return Found("features", "full", table.classes, shape, load, content, described=length, remark=table.remark)
+    return Found(
+        "features", "full", table.classes, shape, load, content, described=length, remark=table.remark, labels=of_split
+    )
 
 
 @remembered(maxsize=2)  # source and target; a sweep finds them for each job

@@ -14,11 +14,11 @@ import numpy as np
 from transferlab.config import place, require
 from transferlab.data._content import digest
 from transferlab.data._files import Found, Settings, provenance, sha256
-from transferlab.data._images import Spans, read_image, spans
+from transferlab.data._images import Spans, check, read_image, spans
 from transferlab.data._selection import Selection
 from transferlab.data._split import held_out
 from transferlab.data._tree import Tree, read_tree, some
-from transferlab.data.dataset import Dataset
+from transferlab.data.dataset import Dataset, Labels
 
 log = logging.getLogger(__name__)
 TEST_FRACTION = 0.2
@@ -84,7 +84,11 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
         _note_repeats(tree, checksums, split_of)
         return spans(tree.files), checksums
 
-    content = digest({path.relative_to(root).as_posix(): path for path in tree.files})
+    named = {path.relative_to(root).as_posix(): path for path in tree.files}
+    content = digest(named, check=lambda: check(tree.files))
+
+    def of_split(split: str) -> Labels:
+        return Labels(np.array([labels[path] for path in tree.files if split_of[path] == split], np.int64))
 
     def load(split: str) -> Dataset:
         scale, checksums = whole_set()
@@ -92,9 +96,10 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
         pixels = np.stack([read_image(path, path, options.size, scale) for path in paths])
         record = provenance(name, edition, split, len(paths), [], **more)
         record["files"] = {tree.name(path): checksums[tree.name(path)] for path in paths}
-        return Dataset(pixels, np.array([labels[path] for path in paths], np.int64), classes, record)
+        return Dataset(pixels, of_split(split).labels, classes, record)
 
-    return Found(name, edition, classes, (3, options.size, options.size), load, content, remark=tree.remark)
+    shape = (3, options.size, options.size)
+    return Found(name, edition, classes, shape, load, content, remark=tree.remark, labels=of_split)
 
 
 def _note_repeats(tree: Tree, checksums: Mapping[str, str], split_of: Mapping[Path, str]) -> None:

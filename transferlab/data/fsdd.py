@@ -8,11 +8,10 @@ import numpy as np
 
 from transferlab.config import nearest, require
 from transferlab.data import _speech
-from transferlab.data._archives import names
-from transferlab.data._content import digest, digests
+from transferlab.data._content import digests
 from transferlab.data._files import Found, Settings, by_hand
 from transferlab.data._selection import Selection
-from transferlab.data.dataset import Dataset
+from transferlab.data.dataset import Dataset, Labels
 from transferlab.data.mnist import CLASSES
 
 COUNT = 3000
@@ -33,7 +32,8 @@ def find(options: Config, settings: Settings) -> Found:
     origin = "with the files {digit}_{speaker}_{take}.wav; from https://github.com/Jakobovski/free-spoken-digit-dataset"
     choices = [("recordings",), ("recordings.zip",)]
     paths = tuple(by_hand("fsdd", ("fsdd", "FSDD", "free-spoken-digit-dataset"), choices, settings, origin))
-    clips = [clip for name in names(paths) if (clip := _speech.parse(name))]
+    content = _speech.content(paths)
+    clips = _speech.names(paths)
     speakers = sorted({speaker for speaker, *_ in clips})
     for name in options.speakers:
         allowed = ", ".join(speakers) + nearest(name, speakers)
@@ -43,14 +43,18 @@ def find(options: Config, settings: Settings) -> Found:
     require(len(parts) == 2, f"{paths[0]}: needs takes 0 to 4, for testing, and later ones of {', '.join(wanted)}")
     edition = "full" if len(clips) == COUNT else f"subset-{len(clips)}"
 
+    def rows_of(split: str) -> np.ndarray:
+        return np.array([(take < TEST_TAKES) == (split == "test") and speaker in wanted for speaker, _, take in clips])
+
+    def of_split(split: str) -> Labels:
+        return Labels(np.array([digit for _, digit, _ in clips], np.int64)[rows_of(split)])
+
     def load(split: str) -> Dataset:
-        clips = _speech.read(paths)
-        rows = (clips.takes < TEST_TAKES) == (split == "test")
-        rows &= np.isin(clips.speakers, wanted)
+        read, rows = _speech.read(paths), rows_of(split)
         record = {
             "name": "fsdd", "edition": edition, "split": split, "count": int(rows.sum()), "files": digests(paths),
             "speakers": wanted,
         }  # fmt: skip
-        return Dataset(clips.spectrograms[rows], clips.digits[rows], CLASSES, record)
+        return Dataset(read.spectrograms[rows], read.digits[rows], CLASSES, record)
 
-    return Found("fsdd", edition, CLASSES, (1, _speech.SIZE, _speech.SIZE), load, digest(paths))
+    return Found("fsdd", edition, CLASSES, (1, _speech.SIZE, _speech.SIZE), load, content, labels=of_split)

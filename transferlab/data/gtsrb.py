@@ -12,11 +12,12 @@ import numpy as np
 
 from transferlab.config import require
 from transferlab.data import _arrays
-from transferlab.data._content import digest
+from transferlab.data._archives import Paths
+from transferlab.data._content import digest, remembered
 from transferlab.data._files import Found, Settings, by_hand, provenance
-from transferlab.data._images import rgb
+from transferlab.data._images import check, rgb
 from transferlab.data._selection import Selection
-from transferlab.data.dataset import Dataset
+from transferlab.data.dataset import Dataset, Labels
 from transferlab.errors import UserError
 
 CLASSES = (
@@ -61,7 +62,7 @@ class Row:
 
 
 def find(options: Config, settings: Settings) -> Found:
-    """The official folders with their tables, or train.npz and test.npz as :func:`_arrays_of` describes them.
+    """The official folders with their tables, or train.npz and test.npz as :func:`_read` describes them.
 
     A track is some 30 frames of one sign, and a group of its own.
     """
@@ -72,51 +73,86 @@ def find(options: Config, settings: Settings) -> Found:
     tables = {split: [path] if packed else _tables(path, split) for split, path in places.items()}
     count = sum(_count(path) for paths in tables.values() for path in paths)
     edition = "full" if count == COUNT and not packed else f"subset-{count}"
-    content = digest([*paths, *(() if packed else tables["test"])])
+    random = options.split == "random_images"
+    beside = [] if packed else tables["test"]
+    content = digest([*paths, *beside], check=lambda: [_checked(places[part], tables[part], part) for part in places])
 
-    def load(split: str) -> Dataset:
-        random = options.split == "random_images"
+    def rows_of(split: str, count: int) -> np.ndarray:
+        rows = np.random.default_rng(0).permutation(count)
+        return np.sort(np.split(rows, [count * 4 // 5])[split == "test"])
+
+    def of_split(split: str) -> Labels:
         part = "train" if random else split
-        if packed:
-            images, labels, tracks = _arrays_of(places[part], part, options)
-        else:
-            images, labels, tracks = _files_of(places[part], tables[part], options)
+        labels, tracks = _labels(tuple(tables[part]), places[part], part)
         if random:
-            rows = np.random.default_rng(0).permutation(len(images))
-            rows = np.sort(np.split(rows, [len(rows) * 4 // 5])[split == "test"])
-            images, labels = images[rows], labels[rows]
-        settings = {"crop": options.crop, "size": options.size, "protocol": options.split}
-        record = provenance("gtsrb", edition, split, len(images), tables[part], **settings)
+            labels = labels[rows_of(split, len(labels))]
         # Where images are parted at random, so are those for validation.
         by_track = split == "train" and not random
-        groups = np.unique(labels * 100_000 + tracks, return_inverse=True)[1] if by_track else None
-        return Dataset(images, labels, CLASSES, record, groups=groups)
+        return Labels(labels, np.unique(labels * 100_000 + tracks, return_inverse=True)[1] if by_track else None)
 
-    return Found("gtsrb", edition, CLASSES, (3, options.size, options.size), load, content)
+    def load(split: str) -> Dataset:
+        part, known = "train" if random else split, of_split(split)
+        images = (_arrays_of if packed else _files_of)(places[part], tables[part], options)
+        if random:
+            images = images[rows_of(split, len(images))]
+        settings = {"crop": options.crop, "size": options.size, "protocol": options.split}
+        record = provenance("gtsrb", edition, split, len(images), tables[part], **settings)
+        return Dataset(images, known.labels, CLASSES, record, groups=known.groups)
+
+    shape = (3, options.size, options.size)
+    return Found("gtsrb", edition, CLASSES, shape, load, content, labels=of_split)
 
 
-def _arrays_of(path: Path, split: str, options: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """uint8 [N, 3, size, size], int64 [N] labels and tracks.
+def _checked(place: Path, tables: list[Path], part: str) -> int:
+    """How many labels there are. Raises :class:`UserError` for all that is wrong whatever the options."""
+    if place.suffix == ".npz":
+        _read(place, part)
+    else:
+        check(row.path for table in tables for row in _rows(table, place))
+    labels, _ = _labels(tuple(tables), place, part)
+    require(len(labels) > 0, f"{tables[0]}: names no images")
+    low, high = labels.min(), labels.max()
+    require(low >= 0 and high < len(CLASSES), f"{tables[0]}: labels {low} to {high}, allowed are 0 to 42")
+    return len(labels)
 
-    The file has images uint8 [N, H, W, 3], all resized to one size, labels [N], track [N] for training, and
-    original_size [N, 2], width and height, to which roi [N, 4] refers.
+
+@remembered(maxsize=4)
+def _labels(tables: Paths, place: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """int64 [N] labels and tracks."""
+    if place.suffix == ".npz":
+        arrays = _arrays.read(place, ["labels", *(["track"] if part == "train" else [])])
+        labels = arrays["labels"].astype(np.int64)
+        return labels, arrays.get("track", np.zeros(len(labels))).astype(np.int64)
+    rows = [(row.label, row.track) for table in tables for row in _rows(table, place)]
+    labels, tracks = np.array(rows, np.int64).reshape(-1, 2).T
+    return labels, tracks
+
+
+def _read(path: Path, part: str) -> dict[str, np.ndarray]:
+    """images uint8 [N, H, W, 3], all resized to one size, labels [N], track [N] for training, and original_size [N, 2],
+    width and height, to which roi [N, 4] refers.
     """
-    arrays = _arrays.read(path, ["images", "labels", "original_size", "roi", *(["track"] if split == "train" else [])])
-    images, labels = arrays["images"], arrays["labels"].astype(np.int64)
+    arrays = _arrays.read(path, ["images", "labels", "original_size", "roi", *(["track"] if part == "train" else [])])
+    images = arrays["images"]
     fits = images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] == 3 and len(images) > 0
     require(fits, f"{path}: images are {images.dtype} {images.shape} instead of uint8 (N, H, W, 3)")
     for key in arrays.keys() - {"images"}:
         require(len(arrays[key]) == len(images), f"{path}: {key} has {len(arrays[key])} rows, images {len(images)}")
-    _check_labels(path, labels)
+    return arrays
+
+
+def _arrays_of(path: Path, tables: list[Path], options: Config) -> np.ndarray:
+    """uint8 [N, 3, size, size], from one of the files that :func:`_read` describes."""
+    arrays = _read(path, "test")
+    images = arrays["images"]
     height, width = images.shape[1:3]
     scale = np.array([width, height, width, height]) / np.tile(arrays["original_size"], 2)
     boxes = arrays["roi"] * scale if options.crop == "roi" else np.tile([0, 0, width, height], (len(images), 1))
     small = [_fit(image, box, options.size, path) for image, box in zip(images, boxes.tolist(), strict=True)]
-    tracks = arrays.get("track", np.zeros(len(images))).astype(np.int64)
-    return np.stack(small), labels, tracks
+    return np.stack(small)
 
 
-def _files_of(folder: Path, tables: list[Path], options: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _files_of(folder: Path, tables: list[Path], options: Config) -> np.ndarray:
     """As :func:`_arrays_of`, from the official files."""
     rows = [row for table in tables for row in _rows(table, folder)]
     images = []
@@ -124,9 +160,7 @@ def _files_of(folder: Path, tables: list[Path], options: Config) -> tuple[np.nda
         image = np.asarray(rgb(row.path, row.path))
         box = row.box if options.crop == "roi" else (0, 0, image.shape[1], image.shape[0])
         images.append(_fit(image, box, options.size, row.path))
-    labels, tracks = np.array([[row.label, row.track] for row in rows], np.int64).T
-    _check_labels(tables[0], labels)
-    return np.stack(images), labels, tracks
+    return np.stack(images)
 
 
 def _fit(image: np.ndarray, box: tuple[float, float, float, float], size: int, where: Path) -> np.ndarray:
@@ -138,11 +172,6 @@ def _fit(image: np.ndarray, box: tuple[float, float, float, float], size: int, w
     except ValueError as error:
         raise UserError(f"{where}: a sign's box {box} does not fit the image ({error})") from None
     return np.asarray(small).transpose(2, 0, 1)
-
-
-def _check_labels(path: Path, labels: np.ndarray) -> None:
-    low, high = labels.min(), labels.max()
-    require(low >= 0 and high < len(CLASSES), f"{path}: labels {low} to {high}, allowed are 0 to 42")
 
 
 def _tables(folder: Path, split: str) -> list[Path]:

@@ -70,7 +70,7 @@ def find(options: Config, settings: Settings) -> Found:
         }  # fmt: skip
         return Dataset(images, source.labels, mnist.CLASSES, record)
 
-    return Found("mnistm", edition, mnist.CLASSES, (3, 28, 28), load, content)
+    return Found("mnistm", edition, mnist.CLASSES, (3, 28, 28), load, content, labels=digits.labels)
 
 
 def _photographs(options: Config, settings: Settings, edition: str) -> Photographs:

@@ -17,7 +17,7 @@ from transferlab.data._archives import Paths, members, names
 from transferlab.data._content import digest, digests
 from transferlab.data._files import Found, Remote, Settings, at_hand, files_or_sample
 from transferlab.data._selection import Selection, of_classes
-from transferlab.data.dataset import Dataset
+from transferlab.data.dataset import Dataset, Labels
 from transferlab.errors import UserError
 
 FOLDERS = ("omniglot", "omniglot-py", "Omniglot")
@@ -72,11 +72,17 @@ def find(options: Config, settings: Settings) -> Found:
         require(name in alphabets, f"omniglot.alphabets: no {name} in edition {edition}; allowed are {allowed}")
     wanted = options.alphabets or alphabets
     classes = tuple(name for name in everything if name.partition("/")[0] in wanted)
-    content = digest(paths) if paths else _samples.digest("omniglot")
+    shape = (1, SIZE, SIZE)
+    if not paths:
+        load_sample = lambda split: of_classes(_samples.load("omniglot", split, everything), classes)  # noqa: E731
+        return _samples.sample("omniglot", classes, shape, load_sample)
+    content = digest(paths, check=lambda: [_read(paths, everything, split) for split in ("train", "test")])
+
+    def of_split(split: str) -> Labels:
+        training = sum(drawer <= TRAINING_DRAWERS for drawer in DRAWERS)
+        return Labels(np.repeat(np.arange(len(classes)), len(DRAWERS) - training if split == "test" else training))
 
     def load(split: str) -> Dataset:
-        if not paths:
-            return of_classes(_samples.load("omniglot", split, everything), classes)
         images, labels = _read(paths, classes, split)
         record = {
             "name": "omniglot", "edition": edition, "split": split, "count": len(images), "files": digests(paths),
@@ -84,7 +90,7 @@ def find(options: Config, settings: Settings) -> Found:
         }  # fmt: skip
         return Dataset(images, labels, classes, record)
 
-    return Found("omniglot", edition, classes, (1, SIZE, SIZE), load, content)
+    return Found("omniglot", edition, classes, shape, load, content, labels=of_split)
 
 
 def _paths(settings: Settings) -> Paths:

@@ -13,7 +13,7 @@ from transferlab.data._content import digest, digests
 from transferlab.data._files import Found, Settings, by_hand
 from transferlab.data._selection import Selection
 from transferlab.data._split import held_out
-from transferlab.data.dataset import Dataset
+from transferlab.data.dataset import Dataset, Labels
 from transferlab.data.mnist import CLASSES
 
 ORIGINS = {
@@ -53,7 +53,12 @@ def find(options: Config, settings: Settings) -> Found:
         }  # fmt: skip
         return Dataset(inputs, np.concatenate(labels), classes, record)
 
-    return Found("spoken_digits", edition, classes, found[0].shape, load, digest([], *(part.digest for part in found)))
+    def of_split(split: str) -> Labels:
+        parts = [part.labels(split) for part in found if part.labels]
+        return Labels(np.concatenate([part.labels + len(CLASSES) * place for place, part in enumerate(parts)]))
+
+    content = digest([], *(part.digest for part in found))
+    return Found("spoken_digits", edition, classes, found[0].shape, load, content, labels=of_split)
 
 
 def _find(language: str, settings: Settings) -> Found:
@@ -64,16 +69,24 @@ def _find(language: str, settings: Settings) -> Found:
     choices = [(f"{language}.tar.xz",), (language,)]
     paths = tuple(by_hand("spoken_digits", ("spoken_digits",), choices, settings, origin))
 
+    content = _speech.content(paths)
+    clips = _speech.names(paths)
+    speakers = np.unique([speaker for speaker, *_ in clips])
+    require(len(speakers) >= 2, f"{paths[0]}: needs recordings of at least 2 speakers, has {len(speakers)}")
+    tested = set(speakers[held_out(len(speakers), TEST_FRACTION, 0)].tolist())
+
+    def rows_of(split: str) -> np.ndarray:
+        return np.array([(speaker in tested) == (split == "test") for speaker, *_ in clips])
+
+    def of_split(split: str) -> Labels:
+        return Labels(np.array([digit for _, digit, _ in clips], np.int64)[rows_of(split)])
+
     def load(split: str) -> Dataset:
-        clips = _speech.read(paths)
-        speakers = np.unique(clips.speakers)
-        require(len(speakers) >= 2, f"{paths[0]}: needs recordings of at least 2 speakers, has {len(speakers)}")
-        tested = speakers[held_out(len(speakers), TEST_FRACTION, 0)]
-        rows = np.isin(clips.speakers, tested) == (split == "test")
+        clips, rows = _speech.read(paths), rows_of(split)
         record = {
             "name": "spoken_digits", "edition": language, "split": split, "count": int(rows.sum()),
             "files": digests(paths), "speakers": np.unique(clips.speakers[rows]).tolist(),
         }  # fmt: skip
         return Dataset(clips.spectrograms[rows], clips.digits[rows], CLASSES, record)
 
-    return Found("spoken_digits", language, CLASSES, (1, _speech.SIZE, _speech.SIZE), load, digest(paths))
+    return Found("spoken_digits", language, CLASSES, (1, _speech.SIZE, _speech.SIZE), load, content, labels=of_split)

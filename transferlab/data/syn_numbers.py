@@ -29,7 +29,7 @@ from transferlab.data._generated import (
     warped,
 )
 from transferlab.data._selection import Selection
-from transferlab.data.dataset import Dataset
+from transferlab.data.dataset import Dataset, Labels
 from transferlab.data.mnist import CLASSES
 from transferlab.errors import DataMissing
 
@@ -74,9 +74,13 @@ def find(options: Config, settings: Settings) -> Found:
     ink = {split: _fonts.digest(paths) for split, paths in fonts.items()}
     content = digest([], VERSION, options.seed, options.count, size, ink)
 
-    def load(split: str) -> Dataset:
+    def of_split(split: str) -> Labels:
         count = options.count if split == "train" else options.count // 10
-        labels = balanced(count, 10, options.seed, split)
+        return Labels(balanced(count, 10, options.seed, split))
+
+    def load(split: str) -> Dataset:
+        labels = of_split(split).labels
+        count = len(labels)
         images = cached(
             "syn_numbers",
             [content, split],
@@ -90,7 +94,7 @@ def find(options: Config, settings: Settings) -> Found:
         }  # fmt: skip
         return Dataset(images, labels, CLASSES, record)
 
-    return Found("syn_numbers", edition, CLASSES, (3, size, size), load, content)
+    return Found("syn_numbers", edition, CLASSES, (3, size, size), load, content, labels=of_split)
 
 
 def generate(labels: np.ndarray, size: int, ink: np.ndarray, widths: np.ndarray, seed: int, split: str) -> np.ndarray:

@@ -29,7 +29,7 @@ from transferlab.data._generated import (
     warped,
 )
 from transferlab.data._selection import Selection
-from transferlab.data.dataset import Dataset
+from transferlab.data.dataset import Dataset, Labels
 from transferlab.data.gtsrb import CLASSES
 
 if TYPE_CHECKING:
@@ -63,9 +63,13 @@ def find(options: Config, settings: Settings) -> Found:
     drawings = _sign_drawings.digest()
     content = digest([], VERSION, options.seed, options.count, size, drawings, photographs.digest)
 
-    def load(split: str) -> Dataset:
+    def of_split(split: str) -> Labels:
         count = options.count if split == "train" else options.count // 10
-        labels = balanced(count, len(CLASSES), options.seed, split)
+        return Labels(balanced(count, len(CLASSES), options.seed, split))
+
+    def load(split: str) -> Dataset:
+        labels = of_split(split).labels
+        count = len(labels)
         images = cached(
             "syn_signs",
             [content, split],
@@ -79,7 +83,7 @@ def find(options: Config, settings: Settings) -> Found:
         }  # fmt: skip
         return Dataset(images, labels, CLASSES, record)
 
-    return Found("syn_signs", edition, CLASSES, (3, size, size), load, content)
+    return Found("syn_signs", edition, CLASSES, (3, size, size), load, content, labels=of_split)
 
 
 def generate(labels: np.ndarray, size: int, photographs: list[np.ndarray], seed: int, split: str) -> np.ndarray:

@@ -34,19 +34,20 @@ def find(options: Config, settings: Settings) -> Found:
     """See :func:`transferlab.data.find`."""
     paths = files_or_sample("usps", ("usps", "USPS", "."), FILES, settings, sample=True)
     files = {"train": [paths["usps.bz2"]], "test": [paths["usps.t.bz2"]]} if paths else None
-    counts = [_count(path) for path in (paths or {}).values()]
+    counts = [len(_labels(path)) for path in (paths or {}).values()]
     edition = "full" if not paths or 0 in counts or counts == COUNTS else f"subset-{counts[0]}+{counts[1]}"
-    return described(_samples.found("usps", edition, CLASSES, (1, 16, 16), files, read))
+    return described(_samples.found("usps", edition, CLASSES, (1, 16, 16), files, read, _labels))
 
 
 @remembered(maxsize=4)
-def _count(path: Files) -> int:
-    """How many lines a file has; 0 where it is damaged, as :func:`read` will say."""
+def _labels(path: Files) -> np.ndarray:
+    """int64 [N]; none where the file is damaged, as :func:`read` will say."""
     assert isinstance(path, Path)
     try:
-        return len(bz2.decompress(path.read_bytes()).splitlines())
-    except (OSError, EOFError, ValueError):
-        return 0
+        lines = bz2.decompress(path.read_bytes()).splitlines()
+        return np.array([int(float(line.split(None, 1)[0])) - 1 for line in lines], np.int64)
+    except (OSError, EOFError, ValueError, IndexError):
+        return np.empty(0, np.int64)
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -1,13 +1,18 @@
-"""Counted randomness: every draw is a function of (seed, stage, step), so nothing is carried along."""
+"""Counted randomness: every draw is a function of (seed, stage, step), so nothing is carried along.
+
+torch is imported where it is used, since data too is divided by these numbers.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 def key(*parts: Any) -> int:
@@ -26,6 +31,8 @@ def fair_sample(count: int, most: int) -> np.ndarray:
 
 def seed(device: torch.device, *parts: Any) -> None:
     """Make what is drawn next, on ``device`` and on the CPU, a function of ``parts``."""
+    import torch
+
     if device.type == "cpu":  # without a word to all other kinds of device, which takes 0.2 ms
         torch.default_generator.manual_seed(key(*parts))
     else:
@@ -44,6 +51,8 @@ class Order:
         self._epochs: dict[int, Tensor] = {}
 
     def take(self, first: int, count: int) -> Tensor:
+        import torch
+
         pieces = []
         while count:
             epoch, place = divmod(first, self.rows)
@@ -53,6 +62,8 @@ class Order:
         return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
 
     def _epoch(self, epoch: int) -> Tensor:
+        import torch
+
         if epoch not in self._epochs:
             self._epochs = {e: p for e, p in self._epochs.items() if e == epoch - 1}
             generator = np.random.default_rng(key(*self.parts, epoch))
