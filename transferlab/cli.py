@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from transferlab import __version__, hydra_adapter, layouts, manual, naming, plan, rendering, tables
 from transferlab.config import Config, DataConfig, build, nearest, require
 from transferlab.errors import UserError
-from transferlab.files import write_text
+from transferlab.files import expanded, write_text
 from transferlab.runs import COLLAPSED, DONE, RunFolder, identity, orphaned, stored_config
 
 log = logging.getLogger("transferlab")
@@ -78,7 +78,7 @@ def run(words: Sequence[str]) -> int:
         require(resume[-1] != "", "resume=: say which run's folder")
         alone = len(args.overrides) == len(words) == 1
         require(alone, "resume=…: a run goes on with its own config; leave out the other words")
-        return _resume(Path(resume[-1]))
+        return _resume(expanded(resume[-1]))
     if args.cfg or args.info or args.hydra_help:
         return _show(args)
     jobs = plan.jobs(args)
@@ -155,7 +155,7 @@ def compare(words: Sequence[str]) -> int:
 
     if len(words) != 1:
         raise UserError("compare: takes one folder of runs, such as outputs/sweep")
-    folder = Path(words[0])
+    folder = expanded(words[0])
     runs = sweeps.finished(folder)
     require(bool(runs), f"{folder}: no finished runs in it; name a sweep's folder, such as outputs/sweep")
     drawn = sweeps.draw(runs, folder)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from transferlab.errors import UserError
+from transferlab.files import expanded
 
 PACKAGE = Path(__file__).parent
 RESULTS_VERSION = 2
@@ -87,7 +88,7 @@ class DataConfig:
     """Images held out of each training set for label-free model selection, at most a tenth of it."""
 
     def __post_init__(self) -> None:
-        require(self.root is None or Path(self.root).expanduser().is_dir(), f"data.root={self.root}: no such folder")
+        require(self.root is None or expanded(self.root).is_dir(), f"data.root={self.root}: no such folder")
         enough = self.validation == 0 or self.validation >= 10
         require(enough, f"data.validation={self.validation}: at least 10 images are needed, or 0 for none")
 

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from transferlab.data import Found
 from transferlab.data.dataset import Dataset
 from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Truth, forgetting, selections
 from transferlab.evaluation.pictures import Pictures
-from transferlab.files import write_json
+from transferlab.files import expanded, write_json
 from transferlab.models import predictor as predictors
 from transferlab.models.predictor import Classifier
 from transferlab.problem import Problem, view
@@ -69,7 +68,7 @@ def run(
     log.info("data ready in %.1f s", time.perf_counter() - started)
 
     evaluator = Evaluator(truth, partial(autocast, device, config.device.precision))
-    store = Store(Path(config.store)) if config.store else None
+    store = Store(expanded(config.store)) if config.store else None
     few = f"select={config.select}: too few images are held out to choose by; see data.validation"
     require(config.select == "last" or evaluator.validates, few)
     engine = Run(config, folder, device, evaluator, store)

@@ -14,6 +14,14 @@ from typing import Any
 from transferlab.errors import UserError
 
 
+def expanded(place: str) -> Path:
+    """``place``, in which ~ stands for a home folder. Raises :class:`UserError` where there is no such home."""
+    try:
+        return Path(place).expanduser()
+    except (RuntimeError, KeyError):  # a user without one, as in some containers
+        raise UserError(f"{place}: there is no home folder for {Path(place).parts[0]}; write the whole path") from None
+
+
 def make_folder(path: Path) -> None:
     """Make ``path`` where it is not there yet. Raises :class:`UserError` where nothing can be written into it."""
     try:

@@ -6,10 +6,10 @@ import dataclasses
 import re
 import typing
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 from transferlab.config import Config, DataConfig, ModelConfig, TrainConfig, places
+from transferlab.files import expanded
 
 UNNAMED = ("seed", "figures", "store", "log_every", "checkpoint_every", "root", "edition", "download")
 """Outside the domains: what has a key of its own in the results, or does not determine them."""
@@ -93,7 +93,7 @@ def _places(config: Config) -> dict[str, str]:
     for role in ("source", "target"):
         options = getattr(config, role)
         for place in filter(None, (getattr(options, key) for key in places(options))):
-            path = Path(place).expanduser().absolute()
+            path = expanded(place).absolute()
             path = path.resolve() if ".." in path.parts else path
             name = path.name.split(".")[0] if path.name.endswith(FILES) else path.name
             parts[role] = (*path.parent.parts[1:], name)

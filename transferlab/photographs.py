@@ -28,6 +28,7 @@ from transferlab.data._words import glove, known
 from transferlab.errors import UserError
 from transferlab.evaluation import figures
 from transferlab.evaluation.metrics import mean_class_accuracy
+from transferlab.files import expanded
 from transferlab.models import predictor as predictors
 from transferlab.models.zero_shot import ZeroShot, compare, compose
 
@@ -48,7 +49,7 @@ def run(words: Sequence[str]) -> int:
         require(key in OPTIONS, f"{key}: no such key; allowed are {', '.join(OPTIONS)}{nearest(key, OPTIONS)}")
         options[key] = value
     require(bool(options["root"]), "photographs: say which folder, with root=…")
-    root, out = Path(str(options["root"])).expanduser(), Path(str(options["out"]))
+    root, out = expanded(str(options["root"])), expanded(str(options["out"]))
     require(root.is_dir(), f"root={root}: no such folder")
     paths, _ = images_in(root, root)
     require(len(paths) > 0, f"{root}: holds no images")
@@ -60,7 +61,7 @@ def run(words: Sequence[str]) -> int:
     here = at_hand(vectors, [("glove.npz",)], settings)
     if len(classes) < 2 or options["devise"] is not None:  # nothing to write but the picture, which needs them
         here = by_hand("glove", vectors, [("glove.npz",)], settings, origin)
-    devise = None if options["devise"] is None else _map(Path(options["devise"]))
+    devise = None if options["devise"] is None else _map(expanded(options["devise"]))
     net, names = network(), imagenet()
     features, logits = look(net, paths)
     out.mkdir(parents=True, exist_ok=True)

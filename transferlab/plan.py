@@ -24,7 +24,7 @@ from transferlab.config import LABELLED, Config, Sees, from_plain, method_schema
 from transferlab.data import Found
 from transferlab.errors import UserError
 from transferlab.evaluation.validators import PROBABILISTIC, VALIDATORS
-from transferlab.files import make_folder
+from transferlab.files import expanded, make_folder
 from transferlab.precision import resolved
 from transferlab.runs import RunFolder, new_folder
 
@@ -427,9 +427,9 @@ def _first_line(error: BaseException) -> str:
 def _folders(composed: DictConfig, config: Config, digests: Mapping[str, str], multirun: bool) -> tuple[Path, Path]:
     """The folder above the run's, and the run's."""
     if not multirun:
-        folder = Path(setting(composed, "run.dir"))
+        folder = expanded(setting(composed, "run.dir"))
         return folder.parent, folder
-    sweep = Path(setting(composed, "sweep.dir"))
+    sweep = expanded(setting(composed, "sweep.dir"))
     return sweep, sweep / (setting(composed, "sweep.subdir") or run_name(config, digests))
 
 

@@ -48,8 +48,8 @@ def _speedup(config: Config) -> float:
     here = {"processor": processor(), "torch": version("torch"), "gpus": gpus,
             "visible": os.environ.get("CUDA_VISIBLE_DEVICES")}  # fmt: skip
     name = hashlib.sha256(json.dumps([asked, here], sort_keys=True).encode()).hexdigest()[:16]
-    path = cache_dir() / "precision" / f"{name}.json"
     try:
+        path = cache_dir() / "precision" / f"{name}.json"
         make_folder(path.parent)
         if not path.exists():
             log.info("measuring once whether bf16 is faster than float32 here")
@@ -57,7 +57,7 @@ def _speedup(config: Config) -> float:
         seconds = read_json(path)["seconds"]
         return float(seconds["float32"] / seconds["bf16"])
     except (UserError, OSError, ValueError, LookupError, TypeError) as error:
-        log.warning("device.precision=auto: float32, since nothing could be measured and kept in %s (%s)", path, error)
+        log.warning("device.precision=auto: float32, since nothing could be measured and kept (%s)", error)
         return 0.0
 
 

@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 from transferlab import plan
 from transferlab.config import Config, build, conf_dir, nearest, require
 from transferlab.errors import DataMissing, UserError
+from transferlab.files import expanded
 from transferlab.runs import DONE, RunFolder
 
 
@@ -269,7 +270,7 @@ def cells(asked: Request, fetch: bool) -> list[Cell]:
         for seed in asked.seeds:
             one.seed = seed
             job = [*(word for word in words if not plan.is_hydras(word)), f"seed={seed}"]
-            sweep = Path(plan.setting(one, "sweep.dir"))
+            sweep = expanded(plan.setting(one, "sweep.dir"))
             of_pair.append(Cell(row, column, plan.typed(one), job, sweep, digests, editions, missing, remedy))
         found.append(of_pair)
     return [cell for of_seed in zip(*found, strict=True) for cell in of_seed]

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import io
 import pickle
+import pwd
 import threading
 import urllib.error
 from pathlib import Path
@@ -176,6 +177,23 @@ def test_without_a_home_folder_the_cache_is_left_out(monkeypatch):
     with pytest.raises(DataMissing, match="put svhn.mat into <data.root>/svhn$"):
         _files.files_or_sample("svhn", ["svhn"], {"svhn.mat": None}, DataConfig(), sample=False)
     assert _generated.cached("x", [1], 5, lambda: np.arange(5)).tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("home", ["~", "~nobody-of-this-name"])
+@pytest.mark.parametrize("words", [
+    ["data.root='{}'"], ["source=folder", "source.root='{}/a'"], ["source=features", "source.path='{}/x.npz'"],
+    ["hydra.run.dir='{}/run'"], ["resume={}/run"],
+])  # fmt: skip
+def test_a_tilde_without_a_home_is_one_line(monkeypatch, words, home):
+    from transferlab import cli
+
+    def nobody(*_):
+        raise KeyError("uid not found")
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    with pytest.raises(UserError, match=rf"^{home}\S*: there is no home folder for {home}; write the whole path$"):
+        cli.run([*(["method=source_only"] * ("resume" not in words[0])), *(word.format(home) for word in words)])
 
 
 def described(name, state=None):

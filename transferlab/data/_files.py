@@ -15,6 +15,7 @@ from typing import Protocol
 
 from transferlab.data.dataset import Dataset, Labels
 from transferlab.errors import DataMissing
+from transferlab.files import expanded
 
 log = logging.getLogger(__name__)
 TIMEOUT = 10.0
@@ -80,7 +81,7 @@ def cache_place(folder: str = "") -> str:
 
 def roots(settings: Settings) -> list[Path]:
     """Where data is looked for: data.root, then $TRANSFERLAB_DATA, then the user's cache."""
-    places = [Path(place).expanduser() for place in (settings.root, os.environ.get("TRANSFERLAB_DATA")) if place]
+    places = [expanded(place) for place in (settings.root, os.environ.get("TRANSFERLAB_DATA")) if place]
     with contextlib.suppress(OSError):
         places.append(cache_dir())
     return places

@@ -19,6 +19,7 @@ from transferlab.data._split import held_out
 from transferlab.data._tree import some
 from transferlab.data.dataset import Dataset, Labels
 from transferlab.errors import UserError
+from transferlab.files import expanded
 
 TABLES = (".csv", ".tsv", ".txt")
 
@@ -81,7 +82,7 @@ class Table:
 def find(options: Config, settings: Settings) -> Found:
     """See :func:`transferlab.data.find`."""
     require(options.path != "", "features: say which file, with source.path=… or target.path=…")
-    path = Path(options.path).expanduser()
+    path = expanded(options.path)
     require(path.is_file(), f"{path}: no such file")
     keys = options.inputs, options.labels, options.group, options.group_pattern, options.signatures, options.split
     table = _read(path, *keys, options.test_fraction)

@@ -19,6 +19,7 @@ from transferlab.data._selection import Selection
 from transferlab.data._split import held_out
 from transferlab.data._tree import Tree, read_tree, some
 from transferlab.data.dataset import Dataset, Labels
+from transferlab.files import expanded
 
 log = logging.getLogger(__name__)
 TEST_FRACTION = 0.2
@@ -54,7 +55,7 @@ class Config(Sized):
 def find(options: Config, settings: Settings) -> Found:
     """See :func:`transferlab.data.find`."""
     require(options.root != "", "folder: say which folder, with source.root=… or target.root=…")
-    root = Path(options.root).expanduser()
+    root = expanded(options.root)
     require(root.is_dir(), f"{root}: no such folder")
     return pictures("folder", root, options)
 
