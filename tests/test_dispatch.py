@@ -13,9 +13,11 @@ from PIL import Image
 
 from tests.conftest import dataset
 from transferlab import data, dispatch, plan
+from transferlab.cli import execute
 from transferlab.config import LABELLED, UNLABELLED, Sees, from_plain
 from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
+from transferlab.runs import RunFolder
 
 
 def settings(**target):
@@ -102,6 +104,32 @@ def test_data_that_cannot_do_is_refused_before_a_run(tmp_path, no_data, animals)
     assert refusal(*folders) == ""
     (tmp_path / "pictures" / "light" / "3.jpg").write_bytes(b"<html>not found</html>")
     assert f"{tmp_path}/pictures/light/3.jpg: not a readable image" in refusal(*folders)
+
+
+TINY = ("train.steps=2", "train.batch_size=4", "train.evaluations=1", "device.name=cpu", "device.threads=1",
+        "figures=false", "store=null", "model.hidden=[8]")  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["dann", "deep_coral", "source_only", "subspace_alignment", "finetune", "multitask"])
+def test_without_validation_images_a_run_has_no_validators(tmp_path, no_data, method):
+    """Whether nothing is to be held out, or nothing can be, since no class gives its only training sample away."""
+    words = own(tmp_path / "own.npz", a=(8, 2), b=(8, 2), c=(8, 2))
+    few = own(tmp_path / "few.npz", a=(1, 1), b=(1, 1), c=(9, 1))
+    for name, chosen in (("none", [*words, "data.validation=0"]), ("few", few)):
+        folder = RunFolder(tmp_path / name)
+        execute(plan.config_of([f"method={method}", *chosen, *TINY]), folder, parallel=True)
+        assert folder.status["status"] in ("finished", "collapsed"), folder.status
+        assert "chosen_by_entropy" not in folder.results and folder.results["target_test_count"] in (3, 6)
+
+
+def test_a_validator_needs_something_to_choose_by(tmp_path, no_data):
+    words = own(tmp_path / "own.npz", a=(20, 2), b=(20, 2))
+    chosen = ["method=dann", "select=entropy", *words]
+    assert refusal(*chosen) == ""
+    few = "select=entropy: of the source 0 are held out to choose by, and 2 are needed; see data.validation"
+    assert refusal(*chosen, "data.validation=0") == few
+    one = own(tmp_path / "one.npz", a=(9, 2), b=(9, 2))
+    assert "of the source 1 are held out" in refusal("method=dann", "select=entropy", *one)
 
 
 @pytest.mark.parametrize(("label", "classes"), [(3, 3), (-1, 3)])

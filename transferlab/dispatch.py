@@ -69,8 +69,6 @@ def run(
 
     evaluator = Evaluator(truth, partial(autocast, device, config.device.precision))
     store = Store(expanded(config.store)) if config.store else None
-    few = f"select={config.select}: too few images are held out to choose by; see data.validation"
-    require(config.select == "last" or evaluator.validates, few)
     engine = Run(config, folder, device, evaluator, store)
     pictures = Pictures(folder.path / "figures", config, evaluator) if config.figures else None
     options = method.Config(**vars(config.method))

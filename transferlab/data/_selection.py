@@ -130,10 +130,14 @@ def training_rows(
     """Row numbers for training and for validation in the training set of a domain, source or target.
 
     sight: what the method sees of it. Where that is the labels, each of ``classes`` must have samples. Raises
-    :class:`~transferlab.errors.UserError` for one that has none, or fewer than ``per_class`` asks for.
+    :class:`~transferlab.errors.UserError` for one that has none, or fewer than ``per_class`` asks for, and where a
+    validator has nothing to choose by.
     """
     where, wanted = f"{role}={config.names[role]}", getattr(config, role).per_class
     rows, validation = split_rows(data, config.data.validation, sight == LABELLED)
+    fits = config.select == "last" or len(validation) >= 2  # one sample has no spread
+    held = f"of the {role} {len(validation)} are held out to choose by, and 2 are needed; see data.validation"
+    require(fits, f"select={config.select}: {held}")
     if sight == LABELLED:
         assert data.labels is not None
         there = np.isin(np.arange(len(classes)), data.labels[rows])
@@ -141,12 +145,12 @@ def training_rows(
         require(not empty, f"{where}: class {empty} has no training samples; leave it out")
     if wanted is not None:
         assert data.labels is not None
-        few = np.random.default_rng([config.seed, wanted])
+        rng = np.random.default_rng([config.seed, wanted])
         kept = []
         for label, name in enumerate(classes):
             of_class = rows[data.labels[rows] == label]
             enough = len(of_class) >= wanted
             require(enough, f"{role}.per_class={wanted}: class {name} has only {len(of_class)} samples to train on")
-            kept.append(few.permutation(of_class)[:wanted])
+            kept.append(rng.permutation(of_class)[:wanted])
         rows = np.sort(np.concatenate(kept))
     return rows, validation

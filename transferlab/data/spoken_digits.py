@@ -25,7 +25,7 @@ TEST_FRACTION = 0.25
 
 @dataclass
 class Config(Selection):
-    """Gujarati (Dalsaniya, Mankad et al. 2019: 20 speakers), Ukrainian (86; no licence is stated), English (fsdd)."""
+    """Gujarati (Dalsaniya, Mankad et al. 2019: 20 speakers), Ukrainian (87; no licence is stated), English (fsdd)."""
 
     languages: list[Literal["gujarati", "ukrainian", "english"]] = field(default_factory=lambda: ["gujarati"])
     """With several, the classes are called gujarati/0, ukrainian/0, …: each language is a task."""
