@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -25,6 +26,7 @@ from transferlab.config import (
     require,
 )
 from transferlab.data import Found
+from transferlab.data._tree import some
 from transferlab.data.dataset import Dataset
 from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Truth, forgetting, selections
 from transferlab.evaluation.pictures import Pictures
@@ -172,5 +174,8 @@ def _told(found: Found, train: Dataset, test: Dataset) -> str:
     names = (*found.classes[:3], "…") if len(found.classes) > 4 else found.classes
     classes = f"{len(found.classes)} classes ({', '.join(names)})" if names else "no labels"
     kind = "images" if train.inputs.dtype == np.uint8 else "rows"
-    remark = f", {found.remark}" if found.remark else ""
-    return f"{found.name} {found.edition}, {classes}, {len(train)} + {len(test)} {kind}{remark}"
+    written = Counter(name.casefold() for name in found.classes)
+    alike = [name for name in found.classes if written[name.casefold()] > 1]
+    differ = f"{some(alike)} are different classes" if alike else ""
+    counts = f"{found.name} {found.edition}, {classes}, {len(train)} + {len(test)} {kind}"
+    return ", ".join(filter(None, (counts, found.remark, differ)))

@@ -15,11 +15,15 @@ from transferlab.errors import UserError
 
 
 def expanded(place: str) -> Path:
-    """``place``, in which ~ stands for a home folder. Raises :class:`UserError` where there is no such home."""
+    """``place``, in which ~ stands for a home folder. Raises :class:`UserError` where it cannot be looked at."""
     try:
-        return Path(place).expanduser()
-    except (RuntimeError, KeyError):  # a user without one, as in some containers
+        path = Path(place).expanduser()
+        path.exists()
+        return path
+    except (RuntimeError, KeyError):  # a user without a home, as in some containers
         raise UserError(f"{place}: there is no home folder for {Path(place).parts[0]}; write the whole path") from None
+    except OSError as error:
+        raise UserError(f"{place}: not readable ({error.strerror})") from None
 
 
 def make_folder(path: Path) -> None:

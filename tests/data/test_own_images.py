@@ -162,6 +162,16 @@ def test_names_are_one_line_of_text_whatever_they_are_made_of(tmp_path):
     assert all(name.encode() for name in found.load("train").provenance["files"])
 
 
+def test_accents_of_another_system_are_the_same_name(tmp_path):
+    for place, name in (("ours", "caf\u00e9"), ("theirs", "cafe\u0301")):
+        pictures(tmp_path / place, (name, "tea"))
+        assert find(tmp_path / place, classes=["tea", "cafe\u0301"]).classes == ("tea", "caf\u00e9")
+    assert find(tmp_path / "ours").classes == find(tmp_path / "theirs").classes
+    pictures(tmp_path / "ours", ("cafe\u0301",))
+    assert "two folders are called caf\u00e9" in refusal(tmp_path / "ours")
+    assert "not readable (File name too long)" in refusal("x" * 5000)
+
+
 def test_names_that_yaml_takes_for_numbers_are_answered_with_quotes(tmp_path):
     pictures(tmp_path, ("1.10", "1.9", "001", "cat"))
     for written, name in (("1.1", "1.10"), ("1", "001")):

@@ -326,7 +326,8 @@ def test_tables_with_gaps_are_refused_with_the_place(tmp_path, content, words):
 @pytest.mark.parametrize(("name", "numbers", "kept"), [
     ("", range(40), False), ("Unnamed: 0", range(40), False), ("index", range(1, 41), False), ("ID", range(40), False),
     ("index", range(5, 125, 3), False), ("count", range(40), False), ("year", range(1980, 2020), True),
-    ("id", [3, 1] * 20, True),
+    ("id", [3, 1] * 20, True), ("id", [7 * i % 40 for i in range(40)], False), ("", range(99, 59, -1), False),
+    ("size", [7 * i % 40 for i in range(40)], True),
 ])  # fmt: skip
 def test_a_row_number_is_no_feature(tmp_path, name, numbers, kept):
     rows = [[str(i), f"{np.sin(i):.3f}", "cat" if row < 20 else "dog"] for row, i in enumerate(numbers)]
@@ -371,6 +372,32 @@ def test_other_labels_are_one_short_line_whatever_their_size(tmp_path, labels, w
         saved(tmp_path / "x.npz", features=VECTORS, labels=np.array([*labels] * 5, np.asarray(labels).dtype))
     one_line(error, words)
     assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("low", [-1, -2, 5])
+def test_labels_without_gaps_that_begin_elsewhere(tmp_path, low):
+    with pytest.raises(UserError) as error:
+        saved(tmp_path / "x.npz", features=VECTORS, labels=np.arange(10) % 2 + low)
+    one_line(error, f"labels are 2 different numbers, {low} to {low + 1}")
+
+
+@pytest.mark.parametrize("missing", ["NA", "NULL", "None", "<NA>", "n/a"])
+def test_what_programs_write_for_no_label_is_none(tmp_path, missing):
+    words = np.where(np.arange(10) < 4, missing, np.array(["a", "b"] * 5))
+    with pytest.raises(UserError) as error:
+        saved(tmp_path / "x.npz", features=VECTORS, labels=words)
+    one_line(error, "labels: rows 0, 1, 2, … (from 0) have no label; 4 of 10 rows")
+    assert saved(tmp_path / "y.npz", features=VECTORS, labels=words, classes=["a", "b", missing]).classes[2] == missing
+
+
+def test_class_names_are_one_line_and_accents_are_coded_in_one_way(tmp_path):
+    words = np.array(["e\u0301t\u00e9", "\u00e9te\u0301", "two\nlines"] * 4)
+    np.savez(tmp_path / "x.npz", features=np.arange(24.0).reshape(12, 2), labels=words)
+    found = find("features", path=str(tmp_path / "x.npz"))
+    assert found.classes == ("\u00e9t\u00e9", "two\\nlines")
+    assert find("features", path=str(tmp_path / "x.npz"), classes=["e\u0301te\u0301"]).classes == ("\u00e9t\u00e9",)
+    with pytest.raises(UserError, match="a class has no name"):
+        saved(tmp_path / "y.npz", features=VECTORS, labels=np.arange(10) % 2, classes=["a", ""])
 
 
 def test_labels_in_another_shape_say_what_is_wrong(tmp_path):

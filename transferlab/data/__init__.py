@@ -6,8 +6,10 @@ with them. Nothing here imports torch, so that bad input is answered at once.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import pkgutil
+import unicodedata
 from functools import cache
 from typing import Any
 
@@ -33,4 +35,6 @@ def find(name: str, options: Any, settings: Settings) -> Found:
 
     Raises :class:`~transferlab.errors.UserError` with one line where it is not to be had.
     """
+    if options.classes is not None:  # accents may be coded in two ways
+        options = dataclasses.replace(options, classes=[unicodedata.normalize("NFC", name) for name in options.classes])
     return select(importlib.import_module(f"transferlab.data.{name}").find(options, settings), options)

@@ -29,6 +29,8 @@ _INDEX = re.compile(r"(unnamed.*|index|level_0|(row|sample|record)?[ _.-]?(id|id
 SURE = 20
 """Rows from which a column that counts them is a row number, whatever it is called."""
 SHOWN = 3
+LONGEST = 40
+"""Characters of a cell in a message."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def _text(path: Path) -> tuple[str, str]:
             text, remark = content.decode("latin-1"), "read as latin-1, since it is not UTF-8"
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: damaged or not a table of comma-separated values ({error})") from None
-    require("\0" not in text, f"{path}: damaged or not a table of comma-separated values: it has zero bytes")
+    zeros = "it has zero bytes; if it is text in UTF-16, save it as UTF-8"
+    require("\0" not in text, f"{path}: damaged or not a table of comma-separated values: {zeros}")
     return text, remark
 
 
@@ -105,7 +108,8 @@ def _rows(path: Path, text: str, named: Sequence[str]) -> tuple[list[str], list[
     header = tables[delimiter]
     for name in named:
         if name not in header:
-            many = header if len(header) <= 10 else [*header[:SHOWN], f"… ({len(header)} columns)"]
+            short = [cell if len(cell) <= LONGEST else f"{cell[:LONGEST]}…" for cell in header]
+            many = short if len(header) <= 10 else [*short[:SHOWN], f"… ({len(header)} columns)"]
             untitled = "; it seems to have none" if sum(number(cell) is not None for cell in header) > 1 else ""
             hint = nearest(name, header)
             raise UserError(f"{path}: has no column {name}; its header is {', '.join(many)}{untitled}{hint}")
@@ -144,5 +148,6 @@ def _counts_rows(name: str, numbers: np.ndarray) -> bool:
     steps = np.diff(numbers)
     called = _INDEX.fullmatch(name.casefold()) is not None
     counts = bool((steps == 1).all()) and numbers[0] in (0, 1)
-    kept = bool((steps > 0).all() and (numbers == np.floor(numbers)).all() and len(numbers) >= SURE)
-    return (counts and (called or len(numbers) >= SURE)) or (called and kept)
+    # Row numbers of a part of a table, or of one that has been shuffled since.
+    differ = bool((numbers == np.floor(numbers)).all()) and len(np.unique(numbers)) == len(numbers) >= SURE
+    return (counts and (called or len(numbers) >= SURE)) or (called and differ)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def read_tree(root: Path, without: Collection[str] = (), named: Collection[str] 
 
 
 def printable(name: str) -> str:
-    """A file's or folder's name on one line, whatever bytes it is made of."""
+    """A file's, folder's or class's name on one line, whatever bytes it is made of."""
     text = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -188,7 +189,7 @@ def _classes(folder: Path, folders: Sequence[Path], least: int) -> tuple[dict[st
         images, more = images_in(of_class, folder)
         fits = len(images) >= least
         require(fits, f"{of_class}: needs at least {least} images, has {len(images)}; fill the folder or remove it")
-        name = printable(of_class.name)
+        name = unicodedata.normalize("NFC", printable(of_class.name))  # as other systems code its accents
         require(name not in classes, f"{folder}: two folders are called {name}")
         classes[name] = images
         passed += more

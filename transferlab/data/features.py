@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,14 @@ from transferlab.data._content import digest, remembered
 from transferlab.data._files import Found, Settings, provenance
 from transferlab.data._selection import Selection
 from transferlab.data._split import held_out
-from transferlab.data._tree import some
+from transferlab.data._tree import printable, some
 from transferlab.data.dataset import Dataset, Labels
 from transferlab.errors import UserError
 from transferlab.files import expanded
 
 TABLES = (".csv", ".tsv", ".txt")
+MISSING = frozenset({"", "#N/A", "<NA>", "N/A", "n/a", "NA", "NaN", "nan", "NaT", "None", "NULL", "null", "\\N"})
+"""What programs write for a label that is not there; a class may be called so where the array classes says it."""
 
 
 @dataclass
@@ -127,7 +130,7 @@ def _read(
     described = None if signatures is None else _finite(path, signatures, arrays[signatures])
     for key in others:
         _check_count(path, key, arrays[key].shape, inputs, vectors.shape)
-    names = None if "classes" not in arrays else [_word(value) for value in arrays["classes"].ravel()]
+    names = None if "classes" not in arrays else [_name(_word(value)) for value in arrays["classes"].ravel()]
     values = arrays[labels].ravel()
     counts = suffix in TABLES and all(_delimited.number(word) is not None for word in values)
     if counts and not any(re.match("0[0-9]", word) for word in values):  # 007 is a name
@@ -185,14 +188,21 @@ def _word(value: object) -> str:
     return (name.decode(errors="replace") if isinstance(name, bytes) else str(name)).strip()
 
 
+def _name(word: str) -> str:
+    """A class's name on one line, the same however its accents are coded."""
+    return printable(unicodedata.normalize("NFC", word))
+
+
 def _classes(
     path: Path, key: str, values: np.ndarray, names: list[str] | None, described: np.ndarray | None, first: int
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """int64 [N], indices into the names of the classes."""
     if values.dtype.kind in "OUS":
         words = [_word(value) for value in values]
-        _check_all(path, key, [word in ("", "nan", "NaN") for word in words], "no label")
-        names = sorted(set(words)) if names is None else names
+        missing = MISSING - set(names or ())
+        _check_all(path, key, [word in missing for word in words], "no label")
+        names = list(dict.fromkeys(map(_name, sorted(set(words))))) if names is None else names
+        words = list(map(_name, words))
         index = {name: i for i, name in enumerate(names)}
         numbers = np.array([index.get(word, -1) for word in words], np.int64)
         allowed = ", ".join(names)
@@ -215,6 +225,7 @@ def _classes(
     wrong = np.flatnonzero(numbers < 0)
     if len(wrong):
         raise UserError(f"{path}: {key} row {wrong[0]} (from 0) is {_word(values[wrong[0]])}; allowed are {allowed}")
+    require("" not in names, f"{path}: a class has no name")
     require(len(set(names)) == len(names), f"{path}: a class stands twice among {', '.join(names)}")
     there = set(numbers.tolist())
     empty = [name for i, name in enumerate(names) if i not in there]
@@ -238,7 +249,8 @@ def _check_row(path: Path, key: str, distinct: Sequence[int]) -> None:
     low, high = distinct[0], distinct[-1]
     if list(distinct) == [-1, 1] or (low in (0, 1) and high - low == len(distinct) - 1):
         return
-    few = f"{path}: class {next(i for i, value in enumerate(distinct, low) if i != value)} has no row in {key}; "
+    gap = next((i for i, value in enumerate(distinct, low) if i != value), None)
+    few = f"{path}: class {gap} has no row in {key}; "
     there = f"{path}: {key} are {len(distinct)} different numbers, {low} to {high}; "
     raise UserError(
         f"{few if low in (0, 1) and high < 2 * len(distinct) else there}count classes from 0 or 1 without gaps, with "
