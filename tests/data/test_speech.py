@@ -12,6 +12,7 @@ from tests.conftest import labels_are_known
 from transferlab import data
 from transferlab.config import DataConfig
 from transferlab.data import _speech
+from transferlab.data._split import split_rows
 from transferlab.errors import UserError
 
 
@@ -101,6 +102,8 @@ def test_test_speakers_are_not_heard_in_training(root):
         assert found.edition == language and found.classes == tuple("0123456789")
         assert not set(train.provenance["speakers"]) & set(test.provenance["speakers"])
         assert len(train) == 30 and len(test) == 10
+        rows, held_out = split_rows(train, 5000, labelled=True)
+        assert len(held_out) == 10 and not set(train.groups[rows]) & set(train.groups[held_out])
 
 
 def test_several_languages_are_tasks(root):
@@ -113,6 +116,7 @@ def test_several_languages_are_tasks(root):
         rows = joined.labels // 10 == place
         assert np.array_equal(joined.inputs[rows], alone.inputs)
         assert np.array_equal(joined.labels[rows] % 10, alone.labels)
+    assert np.unique(joined.groups, return_counts=True)[1].tolist() == [10] * 3 + [1] * 40 + [10] * 3
 
 
 @pytest.mark.parametrize(("name", "options", "words"), [

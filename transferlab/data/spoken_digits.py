@@ -46,30 +46,39 @@ def find(options: Config, settings: Settings) -> Found:
     def load(split: str) -> Dataset:
         parts = [part.load(split) for part in found]
         inputs = np.concatenate([part.inputs for part in parts])
-        labels = [part.labels + len(CLASSES) * place for place, part in enumerate(parts) if part.labels is not None]
+        known = of_split(split)
         record = {
             "name": "spoken_digits", "edition": edition, "split": split, "count": len(inputs),
             "languages": {language: part.provenance for language, part in zip(languages, parts, strict=True)},
         }  # fmt: skip
-        return Dataset(inputs, np.concatenate(labels), classes, record)
+        return Dataset(inputs, known.labels, classes, record, groups=known.groups)
 
     def of_split(split: str) -> Labels:
         parts = [part.labels(split) for part in found if part.labels]
-        return Labels(np.concatenate([part.labels + len(CLASSES) * place for place, part in enumerate(parts)]))
+        labels = np.concatenate([part.labels + len(CLASSES) * place for place, part in enumerate(parts)])
+        if split == "test":
+            return Labels(labels)
+        # English clips are groups of their own: there each speaker is tested too.
+        of_parts = [np.arange(len(part)) if part.groups is None else part.groups for part in parts]
+        firsts = np.cumsum([0, *(len(part) for part in parts)])
+        return Labels(labels, np.concatenate([groups + first for groups, first in zip(of_parts, firsts)]))
 
     content = digest([], *(part.digest for part in found))
     return Found("spoken_digits", edition, classes, found[0].shape, load, content, labels=of_split)
 
 
 def _find(language: str, settings: Settings) -> Found:
-    """One language. A quarter of the speakers, the same in every run, is for testing; English has its own split."""
+    """One language. A quarter of the speakers, the same in every run, is for testing; English has its own split.
+
+    A speaker is a group, so that validation too is by speakers who are not heard in training.
+    """
     if language == "english":
         return fsdd.find(fsdd.Config(), settings)
     origin = f"with mono 16-bit WAV files {{digit}}_{{speaker}}_{{take}}.wav at 8 kHz, made from {ORIGINS[language]}"
     choices = [(f"{language}.tar.xz",), (language,)]
     paths = tuple(by_hand("spoken_digits", ("spoken_digits",), choices, settings, origin))
 
-    content = _speech.content(paths)
+    content = digest([], _speech.content(paths), "groups: speakers")
     clips = _speech.names(paths)
     speakers = np.unique([speaker for speaker, *_ in clips])
     require(len(speakers) >= 2, f"{paths[0]}: needs recordings of at least 2 speakers, has {len(speakers)}")
@@ -79,14 +88,16 @@ def _find(language: str, settings: Settings) -> Found:
         return np.array([(speaker in tested) == (split == "test") for speaker, *_ in clips])
 
     def of_split(split: str) -> Labels:
-        return Labels(np.array([digit for _, digit, _ in clips], np.int64)[rows_of(split)])
+        rows = rows_of(split)
+        groups = np.unique(np.array([speaker for speaker, *_ in clips])[rows], return_inverse=True)[1]
+        return Labels(np.array([digit for _, digit, _ in clips], np.int64)[rows], groups if split == "train" else None)
 
     def load(split: str) -> Dataset:
-        clips, rows = _speech.read(paths), rows_of(split)
+        clips, rows, known = _speech.read(paths), rows_of(split), of_split(split)
         record = {
             "name": "spoken_digits", "edition": language, "split": split, "count": int(rows.sum()),
             "files": digests(paths), "speakers": np.unique(clips.speakers[rows]).tolist(),
         }  # fmt: skip
-        return Dataset(clips.spectrograms[rows], clips.digits[rows], CLASSES, record)
+        return Dataset(clips.spectrograms[rows], known.labels, CLASSES, record, groups=known.groups)
 
     return Found("spoken_digits", language, CLASSES, (1, _speech.SIZE, _speech.SIZE), load, content, labels=of_split)
