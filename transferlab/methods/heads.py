@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,8 +65,6 @@ def best_cost(features: Tensor, labels: Tensor, costs: Sequence[float], seed: in
 
     Three stratified folds of a fair sample of at most 2,000 rows; 1 where a class has too few rows for that.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.model_selection import GridSearchCV, StratifiedKFold
     from sklearn.svm import LinearSVC
 
     rows = fair_sample(len(labels), 2000)
@@ -73,11 +72,24 @@ def best_cost(features: Tensor, labels: Tensor, costs: Sequence[float], seed: in
     x, y = (features / scale).cpu().numpy()[rows], labels.cpu().numpy()[rows]
     if len(costs) == 1 or np.bincount(y)[np.unique(y)].min() < 3:
         return costs[0] if len(costs) == 1 else 1.0
-    folds = StratifiedKFold(3, shuffle=True, random_state=seed)
+    return float(_search(LinearSVC(dual=False), sorted(costs), 3, x, y, seed).best_params_["C"])
+
+
+def _search(model: Any, costs: Sequence[float], folds: int, x: np.ndarray, y: np.ndarray, seed: int) -> Any:
+    """GridSearchCV of ``model`` over its C by stratified folds, the first of equals; nothing is fitted to all rows."""
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+    by_class = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    return _fitted(GridSearchCV(model, {"C": costs}, cv=by_class, refit=False), x, y)
+
+
+def _fitted(model: Any, x: np.ndarray, y: np.ndarray) -> Any:
+    """``model``, fitted without a word of what has not converged: at large C, and held-out accuracy judges that."""
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # at large C; held-out accuracy decides whether it is good
-        search = GridSearchCV(LinearSVC(dual=False), {"C": sorted(costs)}, cv=folds, refit=False).fit(x, y)
-    return float(search.best_params_["C"])
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(x, y)
 
 
 def linear(tensors: dict[str, Tensor]) -> nn.Linear:
@@ -96,9 +108,7 @@ def few_label_classifier(
     Features are centred and brought to a mean square length of 1, so that C means the same for all. ``validation``
     is the accuracy in cross-validation at the best C; with one sample of a class there is none, and C = 1.
     """
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV, StratifiedKFold
     from sklearn.svm import LinearSVC
 
     mean = features.mean(0)
@@ -107,15 +117,11 @@ def few_label_classifier(
     validation = {}
     model = LinearSVC(random_state=seed) if kind == "svm" else LogisticRegression(max_iter=1000)
     folds = min(5, int(np.bincount(y)[np.unique(y)].min()))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # at large C; cross-validation decides whether it is good
-        if folds > 1:
-            grid = {"C": strengths or [10.0**power for power in range(-1, 4)]}
-            search = GridSearchCV(model, grid, cv=StratifiedKFold(folds, shuffle=True, random_state=seed))
-            model = search.fit(x, y).best_estimator_
-            validation = {"validation": torch.tensor(search.best_score_)}
-        else:
-            model.fit(x, y)
+    if folds > 1:
+        search = _search(model, strengths or [10.0**power for power in range(-1, 4)], folds, x, y, seed)
+        model.set_params(**search.best_params_)
+        validation = {"validation": torch.tensor(search.best_score_)}
+    _fitted(model, x, y)
     weight = model.coef_ / scale
     bias = model.intercept_ - weight @ mean.cpu().numpy()
     if len(model.classes_) == 2:  # one hyperplane; in halves, so that a softmax gives its logistic function
