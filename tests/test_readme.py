@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from transferlab import plan
 from transferlab.cli import execute
@@ -36,7 +37,11 @@ def test_every_command_composes(line, no_data, animals, tmp_path):
         for name in ("cat", "dog"):
             (tmp_path / domain / name).mkdir(parents=True)
             for i in range(2):
-                (tmp_path / domain / name / f"{i}.png").write_bytes(b"")
+                Image.new("L", (8, 8), 40 * i).save(tmp_path / domain / name / f"{i}.png")
+    for table in ("shop.csv", "street.csv"):
+        rows = [f"{i}.5,{i % 3},{'cat' if i % 2 else 'dog'}" for i in range(10)]
+        (tmp_path / table).write_text("\n".join(["length,width,labels", *rows]))
+    words = [w.replace("path=", f"path={tmp_path}/") for w in words]
     words = [w.replace("root=photos", f"root={tmp_path}/photos") for w in words]
     words = [w.replace("root=sketches", f"root={tmp_path}/sketches") for w in words]
     edition = [] if "data.root=<data>" in words else ["data.edition=sample"]
