@@ -15,7 +15,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -57,6 +57,9 @@ class Sees:
 
     classes: same (one label set for both domains), any, or disjoint (zero-shot: no class in common).
     net: whether it trains the network of ``model``; otherwise it brings its own and takes vectors as they are.
+    joint: whether one net takes batches of both domains, and so may keep them apart as it normalises.
+    critic: whether it trains the domain critic of ``model``.
+    steps: whether anything is trained step by step, as ``train`` says.
     seen: how many classes a labelled source must have; 4 where folds leave two to learn from and two to choose by.
     batch: how many samples of each domain a step needs.
     """
@@ -65,6 +68,9 @@ class Sees:
     target: Role
     classes: Literal["same", "any", "disjoint"] = "same"
     net: bool = True
+    joint: bool = False
+    critic: bool = False
+    steps: bool = True
     seen: int = 2
     batch: int = 1
 
@@ -72,6 +78,40 @@ class Sees:
     def headline(self) -> str:
         """The key of results.json that is the method's result: zero-shot learning is measured per class."""
         return "target_mean_class_accuracy" if self.classes == "disjoint" else "target_accuracy"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the options of a method meet in a run, as far as it is known before any data is read.
+
+    layers: how many the net has, the head included. same_classes: in both domains; None where the data is missing.
+    shapes: of one input of source and target, as the method gets it; empty where the data is missing.
+    """
+
+    model: ModelConfig
+    layers: int
+    same_classes: bool | None
+    shapes: Sequence[tuple[int, ...]] = ()
+
+
+Idle = Iterator[tuple[str, Sequence[str]]]
+"""A choice, as words of a command line, and what has no effect beside it: keys, or the sections model and train."""
+
+
+class Options:
+    """What the ``Config`` of every method inherits: how its options hang together."""
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether the predictor's scores give probabilities, which many validators need."""
+        return True
+
+    def idle(self, case: Case) -> Idle:
+        """Which options have no effect, beside which others; what no method uses is told in :mod:`transferlab.idle`."""
+        yield from ()
+
+    def check(self, case: Case) -> None:
+        """Raise :class:`UserError` for options with which the method cannot run."""
 
 
 @dataclass
@@ -228,6 +268,9 @@ class Config:
         for role in ("source", "target"):
             for place in places(getattr(self, role)):
                 del plain[role][place]
+        for f in dataclasses.fields(self.method):
+            if f.metadata.get("added") and plain["method"][f.name] == f.default:
+                del plain["method"][f.name]
         for where in ("root", "edition", "download"):
             del plain["data"][where]
         del plain["device"]["threads"]
@@ -235,6 +278,11 @@ class Config:
             del plain["train"][cadence]
         text = json.dumps([RESULTS_VERSION, plain, dict(digests)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def added(default: Any) -> Any:
+    """A method's option that came when there were runs already: by its default they are what they were without it."""
+    return dataclasses.field(default=default, metadata={"added": True})
 
 
 def place() -> Any:
@@ -345,7 +393,8 @@ def method_schema(name: str) -> MethodSchema:
     ]
     scope: dict[str, Any] = {
         "__name__": __name__, "dataclass": dataclass, "field": dataclasses.field, "Literal": Literal,
-        "require": require, "Sees": Sees, "LABELLED": LABELLED, "UNLABELLED": UNLABELLED, "NOTHING": NOTHING,
+        "require": require, "Options": Options, "added": added, "math": math,
+        "Sees": Sees, "LABELLED": LABELLED, "UNLABELLED": UNLABELLED, "NOTHING": NOTHING,
     }  # fmt: skip
     exec(compile(ast.Module(wanted, []), str(files[name]), "exec"), scope)
     module = ".".join(("transferlab", *files[name].relative_to(PACKAGE).with_suffix("").parts))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from transferlab import data, naming
+from transferlab import data, idle, naming
 from transferlab.config import (
     LABELLED,
     RESULTS_VERSION,
@@ -100,7 +100,7 @@ def run(
     write_json(folder.path / "results.json", results)
 
     def draw() -> None:
-        if pictures and method.sees.net and getattr(options, "uses_net", True):
+        if pictures and idle.trains_net(config):
             pictures.before(Classifier(engine.net(problem), features_at=getattr(predictor, "features_at", "critic")))
         if pictures:
             pictures.draw(predictor, engine.rows, confusion, results.get("selected", ""))

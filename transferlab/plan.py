@@ -19,12 +19,13 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
-from transferlab import data, hydra_adapter, naming
+from transferlab import data, hydra_adapter, idle, naming
 from transferlab.config import LABELLED, Config, Sees, from_plain, method_schema, nearest, require, schemas
 from transferlab.data import Found
 from transferlab.errors import UserError
 from transferlab.evaluation.validators import PROBABILISTIC, VALIDATORS
 from transferlab.files import expanded, make_folder
+from transferlab.models.architectures import ONE_DOMAIN, architecture, normalisation_of
 from transferlab.precision import resolved
 from transferlab.runs import RunFolder, new_folder
 
@@ -95,13 +96,16 @@ def jobs(args: argparse.Namespace) -> list[Job]:
     """Every job of a command line. Raises :class:`UserError` for the first that cannot run."""
     with hydra_adapter.session(args.config_dir):
         made = [_compose(words) for words in _combinations(args)]
-        planned = []
+        planned, asked = [], []
         for composed, words in made:
             config = typed(composed)
-            found = digests(config)
+            found = find(config)
+            known_by = {role: of_role.digest for role, of_role in found.items()}
+            asked.append((words, idle.keys(config, found)))
             OmegaConf.copy_cache(made[0][0], composed)  # one time of day for all
-            sweep, folder = _folders(composed, config, found, args.multirun)
-            planned.append(Job(tuple(w for w in words if not is_hydras(w)), config, found, sweep, folder))
+            sweep, folder = _folders(composed, config, known_by, args.multirun)
+            planned.append(Job(tuple(w for w in words if not is_hydras(w)), config, known_by, sweep, folder))
+    idle.refuse(asked)
     taken: dict[Path, str] = {}
     for job in planned:
         RunFolder(job.folder).check(job.config, job.digests)
@@ -187,6 +191,12 @@ def typed(composed: DictConfig) -> Config:
 def find(config: Config) -> dict[str, Found]:
     """The data of both domains. Raises :class:`UserError` where there is none, or method and data do not fit."""
     found = {role: data.find(config.names[role], getattr(config, role), config.data) for role in ("source", "target")}
+    check(config, found)
+    return found
+
+
+def check(config: Config, found: Mapping[str, Found]) -> None:
+    """Raise :class:`UserError` where the data, the method and its options, or the net do not fit each other."""
     sees = method_schema(config.names["method"]).sees
     _check_labels(config, sees, found)
     _check_inputs(config, sees, found)
@@ -194,8 +204,8 @@ def find(config: Config) -> dict[str, Found]:
     _check_select(config, sees)
     if sees.classes == "disjoint":
         _check_signatures(config, found)
+    config.method.check(idle.case(config, found))
     _check_samples(config, sees, found)
-    return found
 
 
 def digests(config: Config) -> dict[str, str]:
@@ -237,11 +247,20 @@ def _check_samples(config: Config, sees: Sees, found: Mapping[str, Found]) -> No
 def _check_inputs(config: Config, sees: Sees, found: Mapping[str, Found]) -> None:
     ours, theirs = found["source"].shape, found["target"].shape
     both = f"source={config.names['source']} has {ours}, target={config.names['target']} has {theirs}"
-    images = len(ours) == len(theirs) == 3  # brought to model.input_size
+    kinds = [f.kind for f in found.values()]
+    images = kinds == ["images", "images"]  # brought to model.input_size
     require(images or ours == theirs, f"inputs of another shape in each domain: {both}")
-    uses_net = sees.net and getattr(config.method, "uses_net", True)
-    fits = images or not uses_net or config.model.name == "mlp"
-    require(fits, f"model={config.model.name}: is for images, {both}; use model=mlp")
+    require(kinds[0] == kinds[1], f"inputs of another kind in each domain: {both}, {' and '.join(kinds)}")
+    if idle.trains_net(config):
+        fits = kinds[0] != "vectors" or config.model.name == "mlp"
+        require(fits, f"model={config.model.name}: is for images, {both}; use model=mlp")
+        how = normalisation_of(config.model, kinds[0])
+        require(how != "domain" or sees.joint, ONE_DOMAIN)
+        if kinds[0] != "vectors":
+            sides = idle.case(config, found).shapes[0][1:]
+            hint = f"{config.model.name}: {' x '.join(map(str, sides))} leaves nothing for a convolution to look at"
+            fix = "a larger model.input_size" if images else "model=mlp"
+            require(architecture(config.model).fits(min(sides)), f"model={hint}; use {fix}")
 
 
 def _check_select(config: Config, sees: Sees) -> None:
@@ -250,7 +269,7 @@ def _check_select(config: Config, sees: Sees) -> None:
     adapts = sees.source == LABELLED and sees.target != LABELLED and sees.classes == "same"
     require(name == "last" or adapts, f"select={name}: {method} is not unsupervised adaptation; leave select=last")
     possible = [v for v in VALIDATORS if v not in PROBABILISTIC]
-    margins = name in PROBABILISTIC and not getattr(config.method, "probabilities", True)
+    margins = name in PROBABILISTIC and not config.method.probabilities
     require(
         not margins, f"select={name}: needs probabilities, {method} has none; allowed are last, {', '.join(possible)}"
     )

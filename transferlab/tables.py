@@ -17,8 +17,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from transferlab import plan
+from transferlab import idle, plan
 from transferlab.config import Config, build, conf_dir, nearest, require
+from transferlab.data import Found
 from transferlab.errors import DataMissing, UserError
 from transferlab.files import expanded
 from transferlab.runs import DONE, RunFolder
@@ -263,9 +264,12 @@ def cells(asked: Request, fetch: bool) -> list[Cell]:
     lists = [[*asked.table.overrides_of(*pair), *asked.words] for pair in pairs]
     quiet = [] if fetch else ["data.download=false"]
     composed = plan.compose([[*words, *quiet] for words in lists], asked.config_dir)
-    found = []
+    found, judged = [], []
     for (row, column), (one, words) in zip(pairs, composed, strict=True):
-        digests, editions, missing, remedy = _data(plan.typed(one), asked.render)
+        config = plan.typed(one)
+        data, missing, remedy = _data(config, asked.render)
+        judged.append((words, idle.keys(config, data)))
+        digests, editions = ({role: getattr(f, key) for role, f in data.items()} for key in ("digest", "edition"))
         of_pair = []
         for seed in asked.seeds:
             one.seed = seed
@@ -273,20 +277,22 @@ def cells(asked: Request, fetch: bool) -> list[Cell]:
             sweep = expanded(plan.setting(one, "sweep.dir"))
             of_pair.append(Cell(row, column, plan.typed(one), job, sweep, digests, editions, missing, remedy))
         found.append(of_pair)
+    # What a file says may be meant for those of its rows and columns that are not asked for.
+    whole = (asked.rows, asked.columns) == (list(asked.table.rows), list(asked.table.columns))
+    idle.refuse(judged, None if whole else [word.lstrip("+") for word in asked.words])
     return [cell for of_seed in zip(*found, strict=True) for cell in of_seed]
 
 
-def _data(config: Config, render: bool) -> tuple[dict[str, str], dict[str, str], str, str]:
-    """Digests and editions of the data; or none, the data set that is missing, and how to get it."""
+def _data(config: Config, render: bool) -> tuple[dict[str, Found], str, str]:
+    """The data of both domains; or none, the data set that is missing, and how to get it."""
     try:
-        found = plan.find(config)
-        return {r: f.digest for r, f in found.items()}, {r: f.edition for r, f in found.items()}, "", ""
+        return plan.find(config), "", ""
     except DataMissing as error:
-        return {}, {}, error.name, str(error)
+        return {}, error.name, str(error)
     except UserError:
         if not render:
             raise
-        return {}, {}, "", ""  # what a run's folder says stands without its data
+        return {}, "", ""  # what a run's folder says stands without its data
 
 
 def to_run(wanted: Sequence[Cell]) -> list[Cell]:

@@ -49,7 +49,7 @@ class Found:
     that determines the samples but the options, files by their content; see :func:`~transferlab.data._content.digest`.
     described: how many numbers describe each class, 0 where nothing does. remark: what was met on the way that is not
     in the data. labels: those of a split, in its order, where they are known without reading the inputs: then what they
-    do not allow is refused before a run begins.
+    do not allow is refused before a run begins. sound: whether the samples are spectrograms.
     """
 
     name: str
@@ -61,6 +61,12 @@ class Found:
     described: int = 0
     remark: str = ""
     labels: Callable[[str], Labels] | None = None
+    sound: bool = False
+
+    @property
+    def kind(self) -> str:
+        """images, vectors or spectrograms."""
+        return "vectors" if len(self.shape) == 1 else "spectrograms" if self.sound else "images"
 
 
 def cache_dir() -> Path:

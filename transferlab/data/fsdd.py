@@ -57,4 +57,4 @@ def find(options: Config, settings: Settings) -> Found:
         }  # fmt: skip
         return Dataset(read.spectrograms[rows], read.digits[rows], CLASSES, record)
 
-    return Found("fsdd", edition, CLASSES, (1, _speech.SIZE, _speech.SIZE), load, content, labels=of_split)
+    return Found("fsdd", edition, CLASSES, (1, _speech.SIZE, _speech.SIZE), load, content, labels=of_split, sound=True)

@@ -64,7 +64,7 @@ def find(options: Config, settings: Settings) -> Found:
         return Labels(labels, np.concatenate([groups + first for groups, first in zip(of_parts, firsts)]))
 
     content = digest([], *(part.digest for part in found))
-    return Found("spoken_digits", edition, classes, found[0].shape, load, content, labels=of_split)
+    return Found("spoken_digits", edition, classes, found[0].shape, load, content, labels=of_split, sound=True)
 
 
 def _find(language: str, settings: Settings) -> Found:
@@ -100,4 +100,6 @@ def _find(language: str, settings: Settings) -> Found:
         }  # fmt: skip
         return Dataset(clips.spectrograms[rows], known.labels, CLASSES, record, groups=known.groups)
 
-    return Found("spoken_digits", language, CLASSES, (1, _speech.SIZE, _speech.SIZE), load, content, labels=of_split)
+    return Found(
+        "spoken_digits", language, CLASSES, (1, _speech.SIZE, _speech.SIZE), load, content, labels=of_split, sound=True
+    )

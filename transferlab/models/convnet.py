@@ -7,58 +7,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transferlab.config import ModelConfig, require
+from transferlab.models.architectures import (
+    NORMALISATIONS,
+    OF_IMAGES,
+    OF_SPECTROGRAMS,
+    OF_VECTORS,
+    ONE_DOMAIN,
+    Conv,
+    architecture,
+    normalisation_of,
+)
 
-
-@dataclass(frozen=True)
-class Conv:
-    """A convolution, then max-pooling (window, stride) where ``pool`` is given."""
-
-    kernel: int
-    maps: int
-    pool: tuple[int, int] | None
-    padding: int = 0
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """One column of figure 4: feature extractor, label predictor's and critic's hidden widths."""
-
-    convs: tuple[Conv, ...]
-    label: tuple[int, ...]
-    critic: tuple[int, ...]
-
-
-# The papers do not state padding. The MNIST net has none here; 32x32 images do not fit the SVHN net without it, and
-# later code by others pads the GTSRB net too, for 6,400 features of 40x40 images.
-ARCHITECTURES = {
-    "ganin_mnist": Architecture((Conv(5, 32, (2, 2)), Conv(5, 48, (2, 2))), (100, 100), (100,)),
-    "ganin_svhn": Architecture(
-        (Conv(5, 64, (3, 2), 2), Conv(5, 64, (3, 2), 2), Conv(5, 128, None, 2)), (3072, 2048), (1024, 1024)
-    ),
-    "ganin_gtsrb": Architecture(
-        (Conv(5, 96, (2, 2), 2), Conv(3, 144, (2, 2), 1), Conv(5, 256, (2, 2), 2)), (512,), (1024, 1024)
-    ),
-    # Not in the paper: LeNet-5's three convolutions (LeCun et al. 1998), whose last leaves one pixel of a 32x32 image.
-    "lenet": Architecture((Conv(5, 32, (2, 2)), Conv(5, 48, (2, 2)), Conv(5, 128, None)), (100, 100), (100,)),
-    "mlp": Architecture((), (256, 256), (100,)),
-}
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
-OF_IMAGES, OF_VECTORS, OF_SPECTROGRAMS = "images", "vectors", "spectrograms"
-NORMALISATIONS = {
-    OF_IMAGES: ("mean", "image", "channel"),
-    OF_VECTORS: ("standardise", "domain", "l1", "l2", "none"),
-    OF_SPECTROGRAMS: ("standardise", "domain", "none"),
-}
-"""The ways to normalise each kind of input, the usual one first."""
 OWN: dict[str, tuple[int, ...]] = {"image": (1, 2, 3), "channel": (2, 3)}
 """Which dimensions of [B, C, H, W] an image's own mean and variance go over."""
 
@@ -130,9 +99,7 @@ def normalisation(config: ModelConfig, samples: Sequence[Tensor]) -> Preprocess:
     Raises :class:`~transferlab.errors.UserError` where ``config.normalisation`` is for another kind of input.
     """
     kind = kind_of(samples[0])
-    allowed = NORMALISATIONS[kind]
-    how = allowed[0] if config.normalisation == "auto" else config.normalisation
-    require(how in allowed, f"model.normalisation={how}: not for {kind}, which allow auto, {', '.join(allowed)}")
+    how = normalisation_of(config, kind)
     if how == "mean":
         return Preprocess(how, torch.stack([mean_over_images(part).expand(3) for part in samples]).mean(0))
     if how not in ("standardise", "domain"):
@@ -144,8 +111,7 @@ def normalisation(config: ModelConfig, samples: Sequence[Tensor]) -> Preprocess:
     if how == "standardise":
         means = means.mean(0, keepdim=True)
     else:
-        message = "model.normalisation=domain: this method makes a net from the inputs of one domain only"
-        require(len(samples) > 1, message)
+        require(len(samples) > 1, ONE_DOMAIN)
     # In a second pass: the difference of mean squares and squared mean would leave nothing of a small deviation.
     about = means.expand(len(samples), -1)
     squares = [(part - mean).square().mean(over).view(-1) for part, mean in zip(exact, about, strict=True)]
@@ -268,17 +234,6 @@ def check_inputs(fits: bool, wanted: str, inputs: Tensor) -> None:
     """Raise :class:`~transferlab.errors.UserError` where ``inputs`` are not what is ``wanted``."""
     given = f"{str(inputs.dtype).removeprefix('torch.')} {list(inputs.shape)}"
     require(fits, f"a predictor of {wanted} was given {given}")
-
-
-def architecture(config: ModelConfig) -> Architecture:
-    """What ``config`` makes of a published one: ``width`` times the maps and hidden units, but for the critic."""
-    published = ARCHITECTURES[config.name]
-    label = published.label if config.hidden is None else config.hidden
-    return Architecture(
-        convs=tuple(replace(conv, maps=max(1, round(conv.maps * config.width))) for conv in published.convs),
-        label=tuple(max(1, round(n * config.width)) for n in label),
-        critic=published.critic if config.critic is None else tuple(config.critic),
-    )
 
 
 class DomainCritic(nn.Sequential):

@@ -98,27 +98,10 @@ def test_the_accuracy_in_cross_validation_is_scikit_learns(tmp_path):
     np.testing.assert_allclose(x @ found["weight"].T + found["bias"], theirs, atol=1e-3)
 
 
-@pytest.mark.parametrize(("options", "line"), [
-    ({"patch": 40}, "method.patch=40: images have only 28 pixels"),
-    ({"patch": 20, "stride": 8}, "method.pool=3: there are only 2 by 2 patches"),
-    ({"atoms": 61, "features": "kmeans"}, "method.atoms=61: there are only 60 samples"),
-])  # fmt: skip
-def test_patches_that_do_not_fit_are_one_clear_line(tmp_path, options, line):
-    with pytest.raises(UserError, match=line):
-        self_taught.fit(self_taught.Config(**options), grey(), run(tmp_path, config("self_taught")))
-
-
-def test_inputs_that_do_not_fit_each_other_are_one_clear_line(tmp_path):
-    coloured = problem(UNLABELLED, LABELLED)
-    for patch, line in (
-        (None, "784 values, target inputs 2352"),
-        (6, "source images have 1 channels, target images 3"),
-    ):
-        with pytest.raises(UserError, match=line):
-            self_taught.fit(self_taught.Config(patch=patch), coloured, run(tmp_path, config("self_taught")))
-    vectors = dataclasses.replace(grey(), source=Unlabelled(torch.rand(9, 784)))
-    with pytest.raises(UserError, match="is for images, these are vectors"):
-        self_taught.fit(self_taught.Config(patch=6), vectors, run(tmp_path, config("self_taught")))
+def test_more_clusters_than_samples_are_one_clear_line(tmp_path):
+    asked = self_taught.Config(atoms=61, features="kmeans")
+    with pytest.raises(UserError, match="method.atoms=61: there are only 60 samples"):
+        self_taught.fit(asked, grey(), run(tmp_path, config("self_taught")))
 
 
 def test_a_black_source_is_one_clear_line(tmp_path):

@@ -3,7 +3,6 @@ import torch
 
 from tests.conftest import config, problem, run
 from transferlab.config import LABELLED
-from transferlab.errors import UserError
 from transferlab.methods.supervised_transfer import layer_transfer
 from transferlab.methods.supervised_transfer.layer_transfer import Config
 
@@ -36,8 +35,3 @@ def test_plus_tunes_the_copied_layers(tmp_path):
     ours = [layer[0].weight.clone() for layer in net.layers]
     theirs = donor_layers(tmp_path, "source", net)
     assert not any(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
-
-
-def test_more_layers_than_there_are_is_one_clear_line(tmp_path):
-    with pytest.raises(UserError, match="method.layers=6: 5 layers can be copied here"):
-        fit(tmp_path, layers=6)

@@ -4,7 +4,6 @@ import torch.nn.functional as F
 
 from tests.conftest import config, problem, run
 from transferlab.config import LABELLED
-from transferlab.errors import UserError
 from transferlab.methods.supervised_transfer import multitask
 from transferlab.methods.supervised_transfer.multitask import (
     LogVariances,
@@ -97,13 +96,6 @@ def test_evaluating_an_average_leaves_the_training_alone(tmp_path):
         outcomes.append(multitask.fit(multitask.Config(), problem(LABELLED, LABELLED), engine).state_dict())
     for name, tensor in outcomes[0].items():
         assert all(torch.equal(tensor, other[name]) for other in outcomes[1:]), name
-
-
-def test_batch_statistics_of_two_tasks_are_refused(tmp_path):
-    settings = config("multitask")
-    settings.model.batch_norm = True
-    with pytest.raises(UserError, match="model.batch_norm=true: .*; method=multitask needs model.batch_norm=false"):
-        multitask.fit(multitask.Config(), problem(LABELLED, LABELLED), run(tmp_path, settings))
 
 
 def test_a_task_without_samples_in_the_batch_keeps_its_uncertainty():

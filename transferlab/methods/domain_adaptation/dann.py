@@ -20,30 +20,39 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transferlab.config import LABELLED, UNLABELLED, Sees, require
+from transferlab.config import LABELLED, UNLABELLED, Case, Idle, Options, Sees, added, require
 from transferlab.methods.heads import classifier
 from transferlab.models.predictor import Classifier
 from transferlab.problem import Problem
 from transferlab.training.engine import Run
 from transferlab.training.schedules import domain_adaptation
 
-sees = Sees(source=LABELLED, target=UNLABELLED)
+sees = Sees(source=LABELLED, target=UNLABELLED, joint=True, critic=True)
 
 
 @dataclass
-class Config:
+class Config(Options):
     """Options of dann."""
 
     critic_weight: float = 1.0
     """Weight of the critic's mean loss beside the label predictor's; 2 gives the equation's sums over samples."""
     gamma: float = 10.0
-    """Steepness of lambda's way from 0 to 1."""
+    """Steepness of lambda's way from 0 to the largest."""
+    largest_lambda: float = added(1.0)
+    """Where lambda's way ends: the share of the critic's gradient that reaches the features, reversed, at the end. The
+    papers' is 1, the authors' released code has 0.1; 0: the critic learns and the features hear nothing of it."""
     head: Literal["softmax", "svm"] = "softmax"
     """softmax: the net's own last layer; svm: a linear SVM in its place, as in the papers' tables."""
 
     def __post_init__(self) -> None:
         require(self.critic_weight > 0, f"method.critic_weight={self.critic_weight}: must be greater than 0")
         require(self.gamma > 0, f"method.gamma={self.gamma}: must be greater than 0")
+        largest = f"method.largest_lambda={self.largest_lambda}: must not be negative"
+        require(self.largest_lambda >= 0, largest)
+
+    def idle(self, case: Case) -> Idle:
+        if self.largest_lambda == 0:
+            yield "method.largest_lambda=0", ["method.gamma"]
 
 
 def fit(config: Config, problem: Problem, run: Run) -> Classifier:
@@ -58,7 +67,8 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
         # All features pass the label predictor, so that its batch normalisation knows both domains.
         logits = net.head(net.hidden(features))[:size]
         # Lambda scales what reaches the features; the critic itself learns at full strength.
-        critic_logits = critic(reverse_gradient(features, domain_adaptation(progress, config.gamma)))
+        factor = config.largest_lambda * domain_adaptation(progress, config.gamma)
+        critic_logits = critic(reverse_gradient(features, factor))
         return {
             "label": F.cross_entropy(logits.float(), batch.source.labels),
             "critic": config.critic_weight * F.binary_cross_entropy_with_logits(critic_logits.float(), domains),

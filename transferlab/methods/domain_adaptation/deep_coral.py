@@ -11,16 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transferlab.config import LABELLED, UNLABELLED, Sees, require
+from transferlab.config import LABELLED, UNLABELLED, Options, Sees, require
 from transferlab.models.predictor import Classifier
 from transferlab.problem import Problem
 from transferlab.training.engine import Run
 
-sees = Sees(source=LABELLED, target=UNLABELLED, batch=2)  # one sample has no covariance
+sees = Sees(source=LABELLED, target=UNLABELLED, joint=True, batch=2)  # one sample has no covariance
 
 
 @dataclass
-class Config:
+class Config(Options):
     """Options of deep_coral."""
 
     weight: float = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from transferlab.config import LABELLED, NOTHING, Sees
+from transferlab.config import LABELLED, NOTHING, Options, Sees
 from transferlab.methods.heads import classifier
 from transferlab.methods.source import source_model
 from transferlab.models.predictor import Classifier
@@ -16,7 +16,7 @@ sees = Sees(source=LABELLED, target=NOTHING)
 
 
 @dataclass
-class Config:
+class Config(Options):
     """Options of source_only."""
 
     head: Literal["softmax", "svm"] = "softmax"

@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from transferlab.config import LABELLED, UNLABELLED, Sees, require
+from transferlab.config import LABELLED, UNLABELLED, Case, Idle, Options, Sees, require
 from transferlab.methods.heads import best_cost, hidden, linear, linear_svm
 from transferlab.methods.source import source_model
 from transferlab.models.aligned import Aligned, Nearest
@@ -29,7 +29,7 @@ sees = Sees(source=LABELLED, target=UNLABELLED)
 
 
 @dataclass
-class Config:
+class Config(Options):
     """Options of subspace_alignment."""
 
     dims: list[int] = field(default_factory=lambda: [2, 4, 6, 8, 10, 15, 20, 30, 40, 60])
@@ -47,14 +47,18 @@ class Config:
     """Images of each domain that subspaces and classifier are fitted on, at most."""
 
     @property
-    def uses_net(self) -> bool:
-        """Whether the model is used at all."""
-        return self.features == "hidden"
-
-    @property
     def probabilities(self) -> bool:
         """Margins and distances are none."""
         return False
+
+    def idle(self, case: Case) -> Idle:
+        if self.features == "inputs":
+            yield "method.features=inputs", ["model", "train"]
+        yield "method=subspace_alignment", ["train.evaluations"]  # it chooses among dimensions, not steps
+        if not self.alignment:
+            yield "method.alignment=false", ["method.dims", "select"]
+        if self.classifier == "nearest":
+            yield "method.classifier=nearest", ["method.strengths"]
 
     def __post_init__(self) -> None:
         require(bool(self.dims) and min(self.dims) >= 1, f"method.dims={self.dims}: needs dimensions of at least 1")
@@ -65,7 +69,7 @@ class Config:
 
 def fit(config: Config, problem: Problem, run: Run) -> Aligned:
     assert isinstance(problem.source, Labelled) and problem.target is not None
-    net = source_model(problem, run) if config.uses_net else None
+    net = source_model(problem, run) if config.features == "hidden" else None
     classes = len(problem.classes)
 
     def align_each() -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from transferlab.config import LABELLED, NOTHING, Sees
+from transferlab.config import LABELLED, NOTHING, Options, Sees
 from transferlab.methods.heads import classifier
 from transferlab.methods.source import label_loss
 from transferlab.models.predictor import Classifier
@@ -16,7 +16,7 @@ sees = Sees(source=NOTHING, target=LABELLED)
 
 
 @dataclass
-class Config:
+class Config(Options):
     """Options of target_only."""
 
     head: Literal["softmax", "svm"] = "softmax"

@@ -11,24 +11,25 @@ codes together, and dictionaries that are random or learned from noise.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from transferlab.config import LABELLED, UNLABELLED, Sees, require
+from transferlab.config import LABELLED, UNLABELLED, Case, Idle, Options, Sees, require
 from transferlab.methods.heads import few_label_classifier, linear
 from transferlab.models.coded import Coded, Encoder, flat, patches, without_mean
 from transferlab.numerics.sparse_coding import learn
 from transferlab.problem import Labelled, Problem
 from transferlab.training.engine import Run
 
-sees = Sees(source=UNLABELLED, target=LABELLED, classes="any", net=False)
+sees = Sees(source=UNLABELLED, target=LABELLED, classes="any", net=False, steps=False)
 
 
 @dataclass
-class Config:
+class Config(Options):
     """Options of self_taught."""
 
     features: Literal["codes", "raw", "raw_codes", "pca", "kmeans"] = "codes"
@@ -60,11 +61,37 @@ class Config:
         require(self.patch is None or self.patch >= 2, f"method.patch={self.patch}: must be at least 2 pixels, or null")
         require(self.beta > 0, f"method.beta={self.beta}: must be greater than 0")
 
+    def idle(self, case: Case) -> Idle:
+        features = f"method.features={self.features}"
+        if self.features in ("raw", "pca", "kmeans"):
+            yield features, ["method.dictionary", "method.beta", "method.iterations"]
+        elif self.dictionary == "random":
+            yield "method.dictionary=random", ["method.iterations"]
+        if self.features == "raw":
+            yield features, ["method.atoms", "method.patch", "method.stride", "method.pool", "method.samples"]
+        if self.patch is None:
+            yield "method.patch=null", ["method.stride", "method.pool"]
+
+    def check(self, case: Case) -> None:
+        source, target = case.shapes
+        if self.patch is None:
+            counts = [math.prod(shape) for shape in case.shapes]
+            message = f"self_taught: source inputs have {counts[0]} values, target inputs {counts[1]}: must be the same"
+            require(counts[0] == counts[1], f"{message}, or method.patch=<pixels> for images")
+            return
+        require(len(source) == len(target) == 3, f"method.patch={self.patch}: is for images, these are vectors")
+        message = f"method.patch={self.patch}: source images have {source[0]} channels, target images {target[0]}"
+        require(source[0] == target[0], f"{message}: must be the same")
+        side = min(*source[1:], *target[1:])
+        require(side >= self.patch, f"method.patch={self.patch}: images have only {side} pixels")
+        places = (min(target[1:]) - self.patch) // self.stride + 1
+        message = f"method.pool={self.pool}: there are only {places} by {places} patches"
+        require(places >= self.pool, f"{message}; take a smaller pool, stride or patch")
+
 
 def fit(config: Config, problem: Problem, run: Run) -> Coded:
     assert problem.source is not None and isinstance(problem.target, Labelled)
     target = problem.target
-    check(problem.source.inputs, target.inputs, config)
     with run.seeded("source samples"):
         unlabelled = some(problem.source.inputs, config)
     mean = unlabelled.mean(0)
@@ -90,24 +117,6 @@ def fit(config: Config, problem: Problem, run: Run) -> Coded:
     if "validation" in head:
         run.report({"cross_validation_accuracy": float(head["validation"])})
     return Coded(encoder, linear(head), scores_are_logits=config.classifier == "logistic")
-
-
-def check(source: Tensor, target: Tensor, config: Config) -> None:
-    """Refuse inputs that do not fit each other or the patches."""
-    if config.patch is None:
-        counts = [int(inputs[:1].numel()) for inputs in (source, target)]
-        message = f"self_taught: source inputs have {counts[0]} values, target inputs {counts[1]}: must be the same"
-        require(counts[0] == counts[1], f"{message}, or method.patch=<pixels> for images")
-        return
-    require(source.ndim == target.ndim == 4, f"method.patch={config.patch}: is for images, these are vectors")
-    channels = [inputs.shape[1] for inputs in (source, target)]
-    message = f"method.patch={config.patch}: source images have {channels[0]} channels, target images {channels[1]}"
-    require(channels[0] == channels[1], f"{message}: must be the same")
-    room = min(source.shape[2:] + target.shape[2:]) - config.patch
-    require(room >= 0, f"method.patch={config.patch}: images have only {room + config.patch} pixels")
-    places = min((side - config.patch) // config.stride + 1 for side in target.shape[2:])
-    message = f"method.pool={config.pool}: there are only {places} by {places} patches"
-    require(places >= config.pool, f"{message}; take a smaller pool, stride or patch")
 
 
 def some(inputs: Tensor, config: Config) -> Tensor:

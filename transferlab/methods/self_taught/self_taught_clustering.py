@@ -7,6 +7,7 @@ is kept. ``mode`` gives the paper's comparisons: co-clustering of the target alo
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from transferlab.config import UNLABELLED, Sees, require
+from transferlab.config import UNLABELLED, Case, Idle, Options, Sees, require
 from transferlab.methods.heads import linear
 from transferlab.models.clusters import Clusters
 from transferlab.models.coded import flat
@@ -22,11 +23,11 @@ from transferlab.numerics.self_taught_clustering import TINY, cluster, joint, me
 from transferlab.problem import Problem
 from transferlab.training.engine import Run
 
-sees = Sees(source=UNLABELLED, target=UNLABELLED, classes="any", net=False)
+sees = Sees(source=UNLABELLED, target=UNLABELLED, classes="any", net=False, steps=False)
 
 
 @dataclass
-class Config:
+class Config(Options):
     """Options of self_taught_clustering."""
 
     mode: Literal["self_taught", "separate", "combined", "kmeans"] = "self_taught"
@@ -53,6 +54,25 @@ class Config:
         for name in ("feature_clusters", "restarts", "samples", "source_samples"):
             require(getattr(self, name) >= 1, f"method.{name}={getattr(self, name)}: must be at least 1")
         require(self.weight >= 0, f"method.weight={self.weight}: must not be negative")
+
+    def idle(self, case: Case) -> Idle:
+        mode, of_source = f"method.mode={self.mode}", ["method.source_clusters", "method.source_samples"]
+        if self.mode == "kmeans":
+            yield mode, ["method.feature_clusters"]
+        if self.mode in ("kmeans", "separate"):
+            yield mode, ["method.weight", *of_source]
+        elif self.mode == "combined":
+            yield mode, ["method.weight", "method.source_clusters"]
+        elif self.weight == 0:
+            yield "method.weight=0", of_source
+
+    def check(self, case: Case) -> None:
+        values = [math.prod(shape) for shape in case.shapes]
+        message = f"self_taught_clustering: source inputs have {values[0]} values, target inputs {values[1]}"
+        alone = self.mode in ("kmeans", "separate")
+        require(alone or values[0] == values[1], f"{message}: must be the same")
+        many = f"method.feature_clusters={self.feature_clusters}: target inputs have only {values[1]} values"
+        require(self.mode == "kmeans" or self.feature_clusters <= values[1], many)
 
 
 def fit(config: Config, problem: Problem, run: Run) -> Clusters:

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transferlab.config import LABELLED, Sees, require
+from transferlab.config import LABELLED, Case, Idle, Options, Sees, require
 from transferlab.methods.source import measured_source_model
 from transferlab.methods.target import batch_size, half_squared_distance, new_head, weights
 from transferlab.models.predictor import Classifier
@@ -29,7 +29,7 @@ sees = Sees(source=LABELLED, target=LABELLED, classes="any")
 
 
 @dataclass
-class Config:
+class Config(Options):
     """Options of conservative."""
 
     keep: Literal["outputs", "weights", "both"] = "both"
@@ -55,6 +55,19 @@ class Config:
         for name in ("warmup", "old_weight", "alpha", "beta"):
             require(getattr(self, name) >= 0, f"method.{name}={getattr(self, name)}: must not be negative")
         require(self.steps is None or self.steps >= 1, f"method.steps={self.steps}: must be at least 1")
+
+    def idle(self, case: Case) -> Idle:
+        if self.keep == "weights":
+            yield "method.keep=weights", ["method.rho", "method.old_weight", "method.temperature"]
+        if self.keep == "outputs":
+            yield "method.keep=outputs", ["method.alpha", "method.beta"]
+        if case.same_classes:
+            of_new_head = ["method.old_weight", "method.temperature", "method.warmup", "method.beta"]
+            yield "the same classes in both domains", of_new_head
+        elif case.same_classes is False:
+            yield "other classes in the target", ["method.rho"]
+        if self.old_weight == 0:
+            yield "method.old_weight=0", ["method.temperature"]
 
 
 def fit(config: Config, problem: Problem, run: Run) -> Classifier:

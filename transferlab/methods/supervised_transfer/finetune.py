@@ -12,7 +12,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from transferlab.config import LABELLED, Sees, require
+from transferlab.config import LABELLED, Case, Idle, Options, Sees, require
 from transferlab.methods.heads import few_label_classifier, hidden, linear
 from transferlab.methods.source import measured_source_model
 from transferlab.methods.target import freeze, layer_rates, new_head, train_on_target
@@ -25,7 +25,7 @@ sees = Sees(source=LABELLED, target=LABELLED, classes="any")
 
 
 @dataclass
-class Config:
+class Config(Options):
     """Options of finetune."""
 
     initial: Literal["source", "scratch"] = "source"
@@ -55,6 +55,22 @@ class Config:
         decays = self.layer_decay < 1 and self.trainable == "head"
         require(not decays, f"method.layer_decay={self.layer_decay}: not with method.trainable=head, a new head alone")
 
+    def idle(self, case: Case) -> Idle:
+        if self.trainable == "head":
+            if self.initial == "scratch":
+                yield "method.initial=scratch method.trainable=head", ["train", "model.dropout"]
+            yield "method.trainable=head", ["method.steps", "train.evaluations"]
+        elif self.initial == "scratch" and self.steps is not None:
+            yield f"method.initial=scratch method.steps={self.steps}", ["train.steps"]
+        if self.freeze == case.layers - 1:
+            yield f"method.freeze={self.freeze}, all but one layer", ["method.layer_decay"]
+
+    def check(self, case: Case) -> None:
+        shared = "method.head=shared: needs the same classes in both domains; use method.head=new"
+        require(self.head == "new" or case.same_classes is not False, shared)
+        too_many = f"method.freeze={self.freeze}: the net has {case.layers} layers, one must learn"
+        require(self.freeze < case.layers, too_many)
+
 
 def fit(config: Config, problem: Problem, run: Run) -> Classifier:
     if config.initial == "scratch":
@@ -64,13 +80,7 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
         source_head = copy.deepcopy(net.head).requires_grad_(False)
         if config.head == "new":
             new_head(problem, run, net)
-        else:
-            same = problem.classes == problem.source_classes
-            require(same, "method.head=shared: needs the same classes in both domains; use method.head=new")
-    layers = net.layers
-    too_many = f"method.freeze={config.freeze}: the net has {len(layers)} layers, one must learn"
-    require(config.freeze < len(layers), too_many)
-    freeze(layers[: config.freeze])
+    freeze(net.layers[: config.freeze])
     # The old head on the layers as they are now tells what of the source is forgotten.
     domains = ("source", "target") if source_head else ("target",)
     predictor = Classifier(net, source_head=source_head, domains=domains)

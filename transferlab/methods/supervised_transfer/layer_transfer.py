@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from transferlab.config import LABELLED, Sees, require
+from transferlab.config import LABELLED, Case, Idle, Options, Sees, require
 from transferlab.methods.source import source_model
 from transferlab.methods.target import freeze, train_on_target
 from transferlab.models.convnet import ConvNet
@@ -22,7 +22,7 @@ sees = Sees(source=LABELLED, target=LABELLED, classes="any")
 
 
 @dataclass
-class Config:
+class Config(Options):
     """Options of layer_transfer."""
 
     donor: Literal["source", "target", "random"] = "source"
@@ -40,24 +40,35 @@ class Config:
         require(self.layers >= 0, f"method.layers={self.layers}: must not be negative")
         require(self.steps is None or self.steps >= 1, f"method.steps={self.steps}: must be at least 1")
 
+    def possible(self, layers: int, same_classes: bool) -> int:
+        """How many of so many layers can be copied: a head of other classes cannot."""
+        return layers if self.donor != "source" or same_classes else layers - 1
+
+    def idle(self, case: Case) -> Idle:
+        if self.layers == 0:
+            yield "method.layers=0", ["method.end", "method.frozen"]
+        elif self.layers == self.possible(case.layers, case.same_classes is not False):
+            yield f"method.layers={self.layers}, all that can be copied", ["method.end"]
+        if self.donor == "random" and self.steps is not None:
+            yield f"method.donor=random method.steps={self.steps}", ["train.steps"]
+
+    def check(self, case: Case) -> None:
+        possible = self.possible(case.layers, case.same_classes is not False)
+        require(self.layers <= possible, f"method.layers={self.layers}: {possible} layers can be copied here")
+        everything = self.frozen and self.layers == case.layers
+        require(not everything, f"method.layers={self.layers}: nothing is left to train; use method.frozen=false")
+
 
 def fit(config: Config, problem: Problem, run: Run) -> Classifier:
     donor = {"source": source_model, "target": target_model, "random": random_model}[config.donor](problem, run)
     net = run.net(problem, "target", name="rest")
     net.preprocess = donor.preprocess  # copied layers know their own inputs
-    same = donor.head.weight.shape == net.head.weight.shape and (
-        config.donor != "source" or problem.classes == problem.source_classes
-    )
-    # A head of other classes cannot be copied.
-    possible = len(net.layers) - (0 if same else 1)
-    require(config.layers <= possible, f"method.layers={config.layers}: {possible} layers can be copied here")
+    possible = config.possible(len(net.layers), problem.classes == problem.source_classes)
     chosen = range(possible)[: config.layers] if config.end == "first" else range(possible)[possible - config.layers :]
     for depth in chosen:
         net.layers[depth].load_state_dict(donor.layers[depth].state_dict())
         if config.frozen:
             freeze([net.layers[depth]])
-    everything = config.frozen and config.layers == len(net.layers)
-    require(not everything, f"method.layers={config.layers}: nothing is left to train; use method.frozen=false")
     predictor = Classifier(net, domains=("target",))
     train_on_target(problem, run, net, predictor, config.steps)
     return predictor

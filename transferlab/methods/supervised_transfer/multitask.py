@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transferlab.config import LABELLED, Sees, require
+from transferlab.config import LABELLED, Case, Options, Sees, require
 from transferlab.methods.target import batch_size
 from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier
@@ -31,7 +31,7 @@ sees = Sees(source=LABELLED, target=LABELLED, classes="any")
 
 
 @dataclass
-class Config:
+class Config(Options):
     """Options of multitask."""
 
     private: int = 0
@@ -42,14 +42,16 @@ class Config:
     def __post_init__(self) -> None:
         require(self.private >= 0, f"method.private={self.private}: must not be negative")
 
+    def check(self, case: Case) -> None:
+        mixed = "model.batch_norm=true: the tasks would share running statistics that fit neither"
+        require(not case.model.batch_norm, f"{mixed}; method=multitask needs model.batch_norm=false")
+        hidden = case.layers - 1
+        require(self.private < hidden, f"method.private={self.private}: the net has {hidden} hidden layers to share")
+
 
 def fit(config: Config, problem: Problem, run: Run) -> Classifier:
     assert isinstance(problem.source, Labelled)
-    mixed = "model.batch_norm=true: the tasks would share running statistics that fit neither"
-    require(not run.config.model.batch_norm, f"{mixed}; method=multitask needs model.batch_norm=false")
     source, target = run.net(problem, "source"), run.net(problem, "target", name="target")
-    hidden = len(source.layers) - 1
-    require(config.private < hidden, f"method.private={config.private}: the net has {hidden} hidden layers to share")
     shared = share(source, target, config.private)
     tasks = task_of_class(problem.source_classes).to(run.device)
     weights = LogVariances(1 + int(tasks.max()) + 1).to(run.device)

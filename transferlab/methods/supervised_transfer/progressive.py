@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transferlab.config import LABELLED, Sees, require
+from transferlab.config import LABELLED, Case, Idle, Options, Sees, require
 from transferlab.methods.source import source_model
 from transferlab.methods.supervised_transfer.multitask import task_of_class
 from transferlab.methods.target import batch_size
@@ -28,7 +28,7 @@ sees = Sees(source=LABELLED, target=LABELLED, classes="any")
 
 
 @dataclass
-class Config:
+class Config(Options):
     """Options of progressive."""
 
     first: Literal["source", "random"] = "source"
@@ -43,6 +43,12 @@ class Config:
     def __post_init__(self) -> None:
         require(self.alpha != 0, "method.alpha=0: nothing would ever come through; allowed is any other number")
         require(self.steps is None or self.steps >= 1, f"method.steps={self.steps}: must be at least 1")
+
+    def idle(self, case: Case) -> Idle:
+        if not self.adapter:
+            yield "method.adapter=false", ["method.alpha"]
+        if self.first == "random" and self.steps is not None:
+            yield f"method.first=random method.steps={self.steps}", ["train.steps"]
 
 
 def fit(config: Config, problem: Problem, run: Run) -> Progressive:

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from transferlab.config import LABELLED, NOTHING, Sees
+from transferlab.config import LABELLED, NOTHING, Case, Idle, Options, Sees
 from transferlab.methods.zero_shot._bilinear import learn, violations
 from transferlab.methods.zero_shot._task import make_task
 from transferlab.models.zero_shot import ZeroShot
@@ -25,7 +25,7 @@ sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, seen
 
 
 @dataclass
-class Config:
+class Config(Options):
     """Options of ale."""
 
     margin: list[float] = field(default_factory=lambda: [0.1, 1.0])
@@ -36,6 +36,9 @@ class Config:
     """All of length 1: less the seen classes' mean; as they are; standardised. raw: not even that."""
     penalty: float = 0.0
     """Taken from the scores of seen classes where all compete (calibrated stacking)."""
+
+    def idle(self, case: Case) -> Idle:
+        yield "method=ale", ["train.evaluations"]  # nothing is measured on the way
 
 
 def fit(config: Config, problem: Problem, run: Run) -> ZeroShot:

@@ -14,17 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transferlab.config import LABELLED, NOTHING, Sees, require
+from transferlab.config import LABELLED, NOTHING, Options, Sees, require
 from transferlab.methods.zero_shot._task import Setting, Task, make_task, solved
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Problem
 from transferlab.training.engine import Run
 
-sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, seen=4)
+sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, steps=False, seen=4)
 
 
 @dataclass
-class Config:
+class Config(Options):
     """Options of conse."""
 
     top: int = 10

@@ -15,17 +15,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transferlab.config import LABELLED, NOTHING, Sees
+from transferlab.config import LABELLED, NOTHING, Options, Sees
 from transferlab.methods.zero_shot._task import Setting, Task, make_task, solved
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Problem
 from transferlab.training.engine import Run
 
-sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False)
+sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, steps=False)
 
 
 @dataclass
-class Config:
+class Config(Options):
     """Options of dap. Signatures that are not 0 or 1 are set to 1 above their mean over all seen classes."""
 
     decay: list[float] = field(default_factory=lambda: [1e-5, 1e-4, 1e-3])

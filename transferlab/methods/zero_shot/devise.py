@@ -11,7 +11,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from transferlab.config import LABELLED, NOTHING, Sees
+from transferlab.config import LABELLED, NOTHING, Case, Idle, Options, Sees
 from transferlab.methods.zero_shot._bilinear import learn, violations
 from transferlab.methods.zero_shot._task import make_task
 from transferlab.models.zero_shot import ZeroShot
@@ -22,7 +22,7 @@ sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, seen
 
 
 @dataclass
-class Config:
+class Config(Options):
     """Options of devise."""
 
     margin: list[float] = field(default_factory=lambda: [0.1, 1.0])
@@ -31,6 +31,9 @@ class Config:
     """linear; rbf: a Gaussian kernel through 1,000 of the inputs (Nystrom)."""
     penalty: float = 0.0
     """Taken from the scores of seen classes where all compete (calibrated stacking)."""
+
+    def idle(self, case: Case) -> Idle:
+        yield "method=devise", ["train.evaluations"]  # nothing is measured on the way
 
 
 def fit(config: Config, problem: Problem, run: Run) -> ZeroShot:

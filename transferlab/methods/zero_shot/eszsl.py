@@ -16,17 +16,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from transferlab.config import LABELLED, NOTHING, Sees
+from transferlab.config import LABELLED, NOTHING, Options, Sees
 from transferlab.methods.zero_shot._task import Setting, Task, make_task, solved
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Problem
 from transferlab.training.engine import Run
 
-sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, seen=4)
+sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, steps=False, seen=4)
 
 
 @dataclass
-class Config:
+class Config(Options):
     """Options of eszsl."""
 
     gamma: list[float] = field(default_factory=lambda: [3.0, 10.0, 30.0, 100.0, 300.0])

@@ -13,7 +13,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transferlab.config import LABELLED, NOTHING, Sees, require
+from transferlab.config import LABELLED, NOTHING, Case, Idle, Options, Sees, require
 from transferlab.methods.zero_shot._bilinear import violations
 from transferlab.methods.zero_shot._task import Setting, Task, choose, make_task
 from transferlab.models.zero_shot import ZeroShot
@@ -24,7 +24,7 @@ sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, seen
 
 
 @dataclass
-class Config:
+class Config(Options):
     """Options of zero_shot."""
 
     loss: Literal["max_margin", "l2"] = "max_margin"
@@ -46,6 +46,11 @@ class Config:
         require(len(self.margin) > 0, "method.margin=[]: at least one is needed")
         require(min(self.margin) > 0, f"method.margin={self.margin}: must be greater than 0")
         require(self.size >= 1, f"method.size={self.size}: must be at least 1")
+
+    def idle(self, case: Case) -> Idle:
+        yield "method=zero_shot", ["train.evaluations"]  # nothing is measured on the way
+        if self.loss == "l2":
+            yield "method.loss=l2", ["method.margin", "method.negatives"]
 
 
 def fit(config: Config, problem: Problem, run: Run) -> ZeroShot:

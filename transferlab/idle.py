@@ -1,0 +1,83 @@
+"""Options without effect: which of a run's options change nothing beside the others, and words that ask for them.
+
+A word of a command line or of a table that changes nothing in any of its runs is a mistake, and is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+
+from transferlab.config import Case, Config, Idle, ModelConfig, TrainConfig, method_schema
+from transferlab.data import Found
+from transferlab.errors import UserError
+from transferlab.models.architectures import architecture
+
+Run = tuple[Sequence[str], Mapping[str, str]]
+"""The words of one run, and what :func:`keys` says of it."""
+SECTIONS = {
+    "model": [f"model.{f.name}" for f in fields(ModelConfig) if f.name != "input_size"],
+    "train": [f"train.{f.name}" for f in fields(TrainConfig)],
+}
+"""What goes by one name. Images are brought to model.input_size for every method, whether it has a net or not."""
+
+
+def case(config: Config, found: Mapping[str, Found]) -> Case:
+    """What the method's options meet; found: the data of both domains, empty where it is missing."""
+    size = config.model.input_size
+    shapes = [(f.shape[0], size, size) if f.kind == "images" else f.shape for f in found.values()]
+    same = found["source"].classes == found["target"].classes if found else None
+    return Case(config.model, architecture(config.model).layers, same, shapes)
+
+
+def keys(config: Config, found: Mapping[str, Found]) -> dict[str, str]:
+    """The keys of options without effect, each with the choice that makes it so."""
+    sections = ((key, why) for why, names in _choices(config, found) for key in names)
+    told: dict[str, str] = {}
+    for section, why in sections:
+        for key in SECTIONS.get(section, [section]):
+            told.setdefault(key, why)
+    return told
+
+
+def trains_net(config: Config) -> bool:
+    """Whether the network of ``model`` is used at all."""
+    used = all("model" not in names for _, names in config.method.idle(case(config, {})))
+    return method_schema(config.names["method"]).sees.net and used
+
+
+def _choices(config: Config, found: Mapping[str, Found]) -> Idle:
+    """What the method says, and what is alike for all."""
+    name = config.names["method"]
+    sees = method_schema(name).sees
+    yield f"method={name}", [section for section, used in (("model", sees.net), ("train", sees.steps)) if not used]
+    yield from config.method.idle(case(config, found))
+    if not sees.critic:
+        yield f"method={name}", ["model.critic"]
+    if config.train.optimiser == "adam":
+        yield "train.optimiser=adam", ["train.momentum"]
+    kinds = {f.kind for f in found.values()}
+    if kinds and "images" not in kinds:
+        yield f"{' and '.join(sorted(kinds))} in place of images", ["model.input_size"]
+
+
+def refuse(runs: Iterable[Run], of: Sequence[str] | None = None) -> None:
+    """Raise :class:`~transferlab.errors.UserError` for words without effect in each of the runs that they are for.
+
+    of: only these words; None: all.
+    """
+    why: dict[str, list[str]] = {}
+    acting: set[str] = set()
+    for words, told in runs:
+        for word in (word.lstrip("+") for word in words):
+            choice = told.get(word.lstrip("~").partition("=")[0])
+            if choice is None:
+                acting.add(word)
+            elif of is None or word in of:
+                why.setdefault(word, []).append(choice)
+    idle = {word: list(dict.fromkeys(choices)) for word, choices in why.items() if word not in acting}
+    if idle:
+        together = next(iter(idle.values()))
+        shown = [word for word, choices in idle.items() if choices == together]
+        have, them = ("has", "it") if len(shown) == 1 else ("have", "them")
+        raise UserError(f"{', '.join(shown)}: {have} no effect with {' or '.join(together)}; leave {them} out")
