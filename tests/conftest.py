@@ -118,8 +118,16 @@ _COMMANDS.set_forkserver_preload(
 )  # fmt: skip
 
 
+def program(*words: str, cwd: Path, timeout: float = 200, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The real command, from the start of its interpreter to its end."""
+    env = {**os.environ, "PYTHONWARNINGS": "default", **environment}
+    return subprocess.run(
+        [sys.executable, "-m", "transferlab", *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout
+    )
+
+
 def command(*words: str, cwd: Path, timeout: float = 200, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The real command in a process of its own; offline data unless told otherwise."""
+    """The real command in a process of its own, which is forked; :func:`program` where it has children."""
     env = {**os.environ, **environment}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         pipes = [multiprocessing.reduction.DupFd(stream.fileno()) for stream in (out, err)]
@@ -140,7 +148,6 @@ def _main(words: Sequence[str], cwd: str, env: dict[str, str], pipes: Sequence[A
     """What ``python -m transferlab`` does in a new process with this folder and environment."""
     for stream, pipe in zip((sys.stdout, sys.stderr), pipes, strict=True):
         os.dup2(pipe.detach(), stream.fileno())
-        stream.reconfigure(encoding=env.get("PYTHONIOENCODING", "utf-8"))
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from tests.conftest import command
+from tests.conftest import command, program
 from transferlab import cli, hydra_adapter, manual, plan, tables
 from transferlab.config import PACKAGE, method_files, method_schema
 from transferlab.data import config_class
@@ -456,8 +456,9 @@ def test_a_sweep_survives_a_failing_job_and_repeats_only_what_is_missing(tmp_pat
     words = ["-m", *TINY, "figures=false", "method=source_only,dann", "seed=0,1", f"hydra/launcher={launcher}"]
     if launcher == "joblib":
         words.append("hydra.launcher.n_jobs=2")
+    start = program if launcher == "joblib" else command
     # The failing one: a learning rate that no net survives.
-    first = command(*words, "train.lr=0.01,1e30", cwd=tmp_path, timeout=400, **env)
+    first = start(*words, "train.lr=0.01,1e30", cwd=tmp_path, timeout=400, **env)
     assert first.returncode == 1, first.stderr
     sweep = tmp_path / "outputs" / "sweep"
     results = sorted(sweep.glob("*/results.json"))
@@ -467,7 +468,7 @@ def test_a_sweep_survives_a_failing_job_and_repeats_only_what_is_missing(tmp_pat
         assert [row["status"] for row in csv.DictReader(file)].count("failed") == 4
     times = [p.stat().st_mtime_ns for p in results]
 
-    second = command(*words, cwd=tmp_path, timeout=400, **env)
+    second = start(*words, cwd=tmp_path, timeout=400, **env)
     assert second.returncode == 0, second.stderr
     assert [p.stat().st_mtime_ns for p in results] == times
     rows = [line.split()[:2] for line in second.stdout.splitlines() if "±" in line]
@@ -487,7 +488,7 @@ def test_a_terminal_that_knows_ascii_alone_shows_every_name(tmp_path, no_data):
             Image.new("RGB", (32, 32), (i, 0, len(name))).save(tmp_path / "own" / name / f"{i}.png")
     words = ("method=source_only", "source=folder", "target=folder", "source.root=own", "target.root=own",
              "train.steps=2", "train.batch_size=4", "device=cpu", "figures=false", "store=null")  # fmt: skip
-    done = command(*words, cwd=tmp_path, PYTHONIOENCODING="ascii", LC_ALL="C")
+    done = program(*words, cwd=tmp_path, PYTHONIOENCODING="ascii", LC_ALL="C")
     assert done.returncode == 0 and "Error" not in done.stderr, done.stderr
     (log,) = tmp_path.glob("outputs/*/*/run.log")
     assert "3 classes (caf\u00e9, d\\xefsc, \u732b), 6 + 3 images" in log.read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ import pytest
 import scipy.io
 import scipy.stats
 
-from tests.conftest import command
+from tests.conftest import command, program
 from transferlab import cli, data, layouts, plan, rendering, tables
 from transferlab.config import build, conf_dir
 from transferlab.errors import UserError
@@ -70,7 +70,7 @@ def tiny(tmp_path_factory):
     process.wait()
     before = finished(path)
     planned = command(*words, "--dry-run", cwd=path, **env)
-    done = command(*words, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=path, timeout=400, **env)
+    done = program(*words, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=path, timeout=400, **env)
     return path, env, before, planned, done
 
 
