@@ -19,8 +19,6 @@ REFUSED = {
         "method.warmup=5: has no effect with the same classes in both domains; leave it out",
     "train.optimiser=adam train.momentum=0.5":
         "train.momentum=0.5: has no effect with train.optimiser=adam; leave it out",
-    "method=self_taught target=usps train.steps=20":
-        "train.steps=20: has no effect with method=self_taught; leave it out",
     "method=self_taught target=usps model.width=2":
         "model.width=2: has no effect with method=self_taught; leave it out",
     "method=subspace_alignment method.features=inputs model.width=2":
@@ -49,7 +47,8 @@ def test_a_word_without_effect_is_refused(line, no_data, tmp_path, monkeypatch):
     "-m method=source_only,dann model.critic=[32]", "method=dann train=quick",
     "-m method=conservative target=usps method.keep=weights,both method.rho=0.1",
     "-m train.optimiser=sgd,adam train.momentum=0.5", "-m method=self_taught,source_only train.steps=20 target=usps",
-    "method=self_taught target=usps model.input_size=20",
+    "method=self_taught target=usps model.input_size=20", "method=self_taught target=usps train.steps=20 train.lr=0.1",
+    "method=finetune target=usps method.initial=scratch method.steps=5 train.steps=20",
 ])  # fmt: skip
 def test_a_word_that_acts_in_one_of_the_runs_is_taken(line, no_data):
     assert jobs(line)

@@ -1,6 +1,7 @@
 """Options without effect: which of a run's options change nothing beside the others, and words that ask for them.
 
-A word of a command line or of a table that changes nothing in any of its runs is a mistake, and is refused.
+A word of a command line or of a table that changes nothing in any of its runs is a mistake, and is refused. What is
+said of training alone is not: it is common to the methods of a comparison, one of which may not train.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def refuse(runs: Iterable[Run], of: Sequence[str] | None = None) -> None:
     for words, told in runs:
         for word in (word.lstrip("+") for word in words):
             choice = told.get(word.lstrip("~").partition("=")[0])
-            if choice is None:
+            common = word.startswith("train.") and choice is not None and choice.startswith("method")
+            if choice is None or common:
                 acting.add(word)
             elif of is None or word in of:
                 why.setdefault(word, []).append(choice)
