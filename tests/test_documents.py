@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
 QUOTING = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "conf").rglob("*.yaml"))]
 NUMBER = r"-?\d*\.\d+"
-QUOTE = re.compile(rf"({NUMBER})(?: (?:±|\+-) ({NUMBER}))?[ \n#]+\(?\[(\w+): ([^],]+), ([^]]+)\]")
+QUOTE = re.compile(rf"({NUMBER})(?: (?:±|\+-) ({NUMBER}))?\**[ \n#]+\(?\[(\w+): ([^],]+), ([^]]+)\]")
 
 
 def wrong(text: str, records: Path) -> list[str]:
