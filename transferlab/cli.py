@@ -333,7 +333,7 @@ def _report(folder: RunFolder, config: Config, results: dict[str, Any]) -> None:
     if results["options"]:
         print(f"  {'options':26} {naming.spelled(results['options'])}")
     for key in dict.fromkeys(shown):
-        if key in results:
+        if key in results and (key != "images_per_second" or results[key]):  # of a closed form there are none
             value = results[key]
             print(f"  {key.replace('_', ' '):26} {_figure(key, results) if isinstance(value, float) else value}")
     if (picture := folder.path / "figures" / "features.png").exists():
