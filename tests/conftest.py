@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,22 +126,38 @@ def program(*words: str, cwd: Path, timeout: float = 200, **environment: str) ->
     )
 
 
-def command(*words: str, cwd: Path, timeout: float = 200, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The real command in a process of its own, which is forked; :func:`program` where it has children."""
-    env = {**os.environ, **environment}
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        pipes = [multiprocessing.reduction.DupFd(stream.fileno()) for stream in (out, err)]
-        process = _COMMANDS.Process(target=_main, args=(words, str(cwd), env, pipes))
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            raise subprocess.TimeoutExpired(words, timeout)
+class Started:
+    """A command that has begun in a process of its own, forked."""
+
+    def __init__(self, words: Sequence[str], cwd: Path, environment: Mapping[str, str]):
+        self.words = words
+        self.said = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
+        pipes = [multiprocessing.reduction.DupFd(stream.fileno()) for stream in self.said]
+        self.process = _COMMANDS.Process(target=_main, args=(words, str(cwd), {**os.environ, **environment}, pipes))
+        self.process.start()
+
+    def end(self, timeout: float) -> subprocess.CompletedProcess[str]:
+        """Wait for its end."""
+        self.process.join(timeout)
+        if self.process.exitcode is None:
+            self.process.kill()
+            raise subprocess.TimeoutExpired(self.words, timeout)
         said = []
-        for stream in (out, err):
+        for stream in self.said:
             stream.seek(0)
             said.append(stream.read().decode())
-    return subprocess.CompletedProcess(words, process.exitcode, *said)
+            stream.close()
+        return subprocess.CompletedProcess(self.words, self.process.exitcode, *said)
+
+
+def start(*words: str, cwd: Path, **environment: str) -> Started:
+    """Begin :func:`command`."""
+    return Started(words, cwd, environment)
+
+
+def command(*words: str, cwd: Path, timeout: float = 200, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The real command in a process of its own, which is forked; :func:`program` where it has children."""
+    return start(*words, cwd=cwd, **environment).end(timeout)
 
 
 def _main(words: Sequence[str], cwd: str, env: dict[str, str], pipes: Sequence[Any]) -> None:

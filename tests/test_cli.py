@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from tests.conftest import command, program
+from tests.conftest import command, program, start
 from transferlab import cli, hydra_adapter, manual, plan, tables
 from transferlab.config import PACKAGE, method_files, method_schema
 from transferlab.data import config_class
@@ -60,6 +60,9 @@ BAD = {
     "resume=nowhere --cfg job": "a run goes on with its own config; leave out the other words",
     "doctor data.rot=x": "doctor data.rot=x: no such key; allowed are data.root, data.edition; did you mean data.root",
     "doctor data.root=/nowhere": "data.root=/nowhere: no such folder",
+    "table few_shot seeds=99999999999999": "seeds=99999999999999: that many seeds; allowed are at most 1000",
+    "table few_shot --docs /dev/null/x": "/dev/null/x: cannot be made a folder",
+    "-sc install=csh": "--shell-completion: No completion plugin for 'csh'",
     "table few_sho": "table=few_sho: no such table; .*did you mean few_shot",
     "table few_shot hydra.run.dir=x": "hydra.run.dir=x: is for a single run",
     "resume=nowhere --config-dir .": "a run goes on with its own config; leave out the other words",
@@ -369,19 +372,16 @@ def test_resume_of_a_finished_run_answers_from_its_record(finished):
 @pytest.mark.parametrize("words", [["method=dann"], ["method=subspace_alignment", "method.dims=[2,10]"]])
 def test_kill_nine_and_resume_equals_never_stopping(tmp_path, words):
     env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TRANSFERLAB_DATA": ""}
-    words = [*TINY, *words, "figures=false", "train.steps=150", "train.evaluations=2", "train.checkpoint_every=10"]
+    words = [*TINY, *words, "figures=false", "train.steps=300", "train.evaluations=2", "train.checkpoint_every=10"]
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "transferlab", *words], cwd=tmp_path / "cut", env={**os.environ, **env},
-        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    begun = start(*words, cwd=tmp_path / "cut", **env)
     deadline = time.monotonic() + 120
     while not list((tmp_path / "cut").glob("outputs/*/*/checkpoints/previous.safetensors")):
-        assert process.poll() is None and time.monotonic() < deadline
+        assert begun.process.exitcode is None and time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    begun.process.kill()
+    assert begun.end(60).returncode == -signal.SIGKILL
     cut = run_folder(tmp_path / "cut")
     assert json.loads((cut / "status.json").read_text())["status"] == "running"
     assert not (cut / "results.json").exists()
@@ -432,13 +432,9 @@ def test_a_failure_inside_a_run_is_one_line_and_a_log(tmp_path):
 
 
 def test_two_runs_in_the_same_second_have_their_own_folders(tmp_path):
-    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "TRANSFERLAB_DATA": ""}
-    words = [sys.executable, "-m", "transferlab", *TINY, "figures=false"]
-    processes = [
-        subprocess.Popen(words, cwd=tmp_path, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        for _ in range(2)
-    ]
-    assert [p.wait(timeout=200) for p in processes] == [0, 0]
+    env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TRANSFERLAB_DATA": ""}
+    both = [start(*TINY, "figures=false", cwd=tmp_path, **env) for _ in range(2)]
+    assert [begun.end(200).returncode for begun in both] == [0, 0]
     assert len(list(tmp_path.glob("outputs/*/*/results.json"))) == 2
 
 
@@ -456,9 +452,9 @@ def test_a_sweep_survives_a_failing_job_and_repeats_only_what_is_missing(tmp_pat
     words = ["-m", *TINY, "figures=false", "method=source_only,dann", "seed=0,1", f"hydra/launcher={launcher}"]
     if launcher == "joblib":
         words.append("hydra.launcher.n_jobs=2")
-    start = program if launcher == "joblib" else command
+    run = program if launcher == "joblib" else command
     # The failing one: a learning rate that no net survives.
-    first = start(*words, "train.lr=0.01,1e30", cwd=tmp_path, timeout=400, **env)
+    first = run(*words, "train.lr=0.01,1e30", cwd=tmp_path, timeout=400, **env)
     assert first.returncode == 1, first.stderr
     sweep = tmp_path / "outputs" / "sweep"
     results = sorted(sweep.glob("*/results.json"))
@@ -468,7 +464,7 @@ def test_a_sweep_survives_a_failing_job_and_repeats_only_what_is_missing(tmp_pat
         assert [row["status"] for row in csv.DictReader(file)].count("failed") == 4
     times = [p.stat().st_mtime_ns for p in results]
 
-    second = start(*words, cwd=tmp_path, timeout=400, **env)
+    second = run(*words, cwd=tmp_path, timeout=400, **env)
     assert second.returncode == 0, second.stderr
     assert [p.stat().st_mtime_ns for p in results] == times
     rows = [line.split()[:2] for line in second.stdout.splitlines() if "±" in line]

@@ -50,6 +50,46 @@ def test_every_figure_that_names_its_record_is_the_records(path):
     assert wrong(path.read_text(encoding="utf-8"), RESULTS) == []
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"value": "7.5"}, r"line 2: value=7.5: a target accuracy is 0 to 1"),
+        ({"value": "nan"}, "value=nan is no number"),
+        ({"low": "inf"}, "low=inf is no number"), ({"seed": "1"}, "line 3: row codes of column 20 has seed 1 twice"),
+        ({"status": "zzz"}, "status=zzz, and yet a value; allowed with one are finished, collapsed"),
+        ({"metric": "nmi"}, "line 3: row codes of column 20 has two methods or metrics"),
+        ({"seed": "one"}, "runs.csv .*one"),
+    ],
+)  # fmt: skip
+def test_a_record_that_no_table_writes_is_refused(change, said, tmp_path, capsys):
+    lines = [dataclasses.asdict(dataclasses.replace(LINES[0], row="codes", column="20", seed=seed)) for seed in (0, 1)]
+    lines[0] |= change
+    path = tmp_path / "runs.csv"
+    path.write_text(csv_text(lines))
+    with pytest.raises(UserError, match=said) as error:
+        table(["self_taught", "--from", str(path)])
+    assert "\n" not in str(error.value)
+
+
+def test_a_record_of_two_editions_has_gaps(tmp_path, capsys):
+    """Of two rows each has only one of a column's editions."""
+    lines = [dataclasses.replace(LINES[0], row=row, column="20", edition=edition)
+             for row, edition in (("raw", "full"), ("codes", "sample"))]  # fmt: skip
+    path = tmp_path / "runs.csv"
+    path.write_text(csv_text([dataclasses.asdict(line) for line in lines]))
+    assert table(["self_taught", "--from", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert all(word in said for word in ("20 (full)", "20 (sample)", "–"))
+
+
+@pytest.mark.parametrize("words", [["train.steps=3"], ["a", "b"]])
+def test_words_beside_a_record_are_refused(words, tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text(csv_text([dataclasses.asdict(dataclasses.replace(LINES[0], row="codes", column="20"))]))
+    with pytest.raises(UserError, match="no effect with --from, which runs nothing|a: not of the form"):
+        table(["self_taught", "--from", str(path), *words])
+
+
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*")), ids=lambda path: path.name)
 def test_every_page_is_its_record_rendered(path, tmp_path, capsys):
     """transferlab table <name> --from docs/results/<name>.csv --docs docs/results writes the page again."""

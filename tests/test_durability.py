@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import start
 from transferlab.cli import _resume, execute
 from transferlab.config import from_plain
 from transferlab.errors import UserError
@@ -308,13 +309,9 @@ def test_a_system_without_fcntl_has_locks(tmp_path):
 
 
 def test_two_starts_of_one_sweep_run_nothing_twice(tmp_path, files):
-    command = [sys.executable, "-m", "transferlab", "-m", *words(files, seed="0,1", **{"train.steps": 300})]
-    both = [
-        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    said = [process.communicate(timeout=300) for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
+    sweep = ["-m", *words(files, seed="0,1", **{"train.steps": 300})]
+    both = [begun.end(300) for begun in [start(*sweep, cwd=tmp_path) for _ in range(2)]]
+    assert [done.returncode for done in both] == [0, 0], both
     with (tmp_path / "outputs" / "sweep" / "summary.csv").open() as file:
         assert all(float(row["target_accuracy"]) >= 0 for row in csv.DictReader(file))
     logs = [path.read_text() for path in tmp_path.glob("outputs/sweep/*/run.log")]

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from transferlab import __version__, hydra_adapter, layouts, manual, naming, plan, rendering, tables
 from transferlab.config import Config, DataConfig, build, nearest, require
 from transferlab.errors import UserError
-from transferlab.files import expanded, write_text
+from transferlab.files import expanded, make_folder, write_text
 from transferlab.runs import COLLAPSED, DONE, RunFolder, identity, orphaned, stored_config
 
 log = logging.getLogger("transferlab")
@@ -103,6 +103,8 @@ def table(words: Sequence[str]) -> int:
         print(layouts.text([{"table": name, "": tables.load(name, None).title} for name in tables.table_files(None)]))
         return 0
     asked = tables.request(words)
+    if asked.docs and not asked.dry_run:
+        make_folder(asked.docs)
     if asked.records:
         print(rendering.from_records(asked))
         return 0
@@ -153,7 +155,7 @@ def compare(words: Sequence[str]) -> int:
     """
     from transferlab import sweeps
 
-    if len(words) != 1:
+    if len(words) != 1 or not words[0]:
         raise UserError("compare: takes one folder of runs, such as outputs/sweep")
     folder = expanded(words[0])
     runs = sweeps.finished(folder)

@@ -266,7 +266,28 @@ def read_lines(path: Path) -> list[Line]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a table's runs.csv ({' '.join(str(error).split())})") from None
     require(bool(found), f"{path}: no runs in it")
+    _check_lines(path, found)
     return found
+
+
+def _check_lines(path: Path, found: Sequence[Line]) -> None:
+    """Refuse what no table writes: it would be averaged like any other."""
+    there: set[tuple[str, str, str, int]] = set()
+    kinds: dict[tuple[str, str], tuple[str, str]] = {}
+    for number, line in enumerate(found, 2):
+        where, cell = f"{path}, line {number}", (line.column, line.row)
+        run = (*cell, line.edition, line.seed)
+        require(run not in there, f"{where}: row {line.row} of column {line.column} has seed {line.seed} twice")
+        there.add(run)
+        for name, value in vars(line).items():
+            require(not isinstance(value, float) or math.isfinite(value), f"{where}: {name}={value} is no number")
+        share = line.value is None or "accuracy" not in line.metric or 0 <= line.value <= 1
+        require(share, f"{where}: value={line.value}: a {layouts.words(line.metric)} is 0 to 1")
+        done = line.value is None or line.status in DONE
+        require(done, f"{where}: status={line.status}, and yet a value; allowed with one are {', '.join(DONE)}")
+        kind = (line.method, line.metric)
+        same = kinds.setdefault(cell, kind) == kind
+        require(same, f"{where}: row {line.row} of column {line.column} has two methods or metrics: {', '.join(kind)}")
 
 
 def _parsed(text: str, kind: str) -> Any:
@@ -365,7 +386,8 @@ def grid(asked: Request, found: Sequence[Entry]) -> list[dict[str, str]]:
         text = f"{layouts.spread(values, entry.half)} ({runs})" if values else state
         down, across = (entry.heading, names[entry.row]) if sideways else (names[entry.row], entry.heading)
         shown.setdefault(down, {" ": down})[across] = text
-    return list(shown.values())
+    everything = dict.fromkeys(name for row in shown.values() for name in row)
+    return [{name: row.get(name, "–") for name in everything} for row in shown.values()]
 
 
 def row_names(found: Sequence[Entry]) -> dict[str, str]:
@@ -617,6 +639,10 @@ def _panel(entry: Entry, sweep: Path) -> figures.Panel | None:
 def from_records(asked: Request) -> str:
     """The table of a runs.csv, of the rows, columns and seeds in it that are asked for."""
     assert asked.records is not None
+    idle = (
+        f"{', '.join(asked.words)}: no effect with --from, which runs nothing; allowed are rows=, columns= and seeds="
+    )
+    require(not asked.words, idle)
     read = read_lines(asked.records)
     for key, known in (("row", asked.table.rows), ("column", asked.table.columns)):
         others = {getattr(line, key) for line in read} - set(known)

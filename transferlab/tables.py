@@ -24,6 +24,9 @@ from transferlab.errors import DataMissing, UserError
 from transferlab.files import expanded
 from transferlab.runs import DONE, RunFolder
 
+MOST_SEEDS = 1000
+"""More are a slip of the finger, and would be planned one by one."""
+
 
 @dataclass
 class Row:
@@ -230,7 +233,12 @@ def _seeds(value: str) -> list[int]:
     parts = _parts(value)
     numbers = all(part.isdecimal() for part in parts)
     require(numbers and value != "0", f"seeds={value}: a number of seeds or a list such as 0,5 or [7] is needed")
-    return list(range(int(value))) if value.isdecimal() else list(dict.fromkeys(map(int, parts)))
+    return _first(int(value)) if value.isdecimal() else list(dict.fromkeys(map(int, parts)))
+
+
+def _first(count: int) -> list[int]:
+    require(count <= MOST_SEEDS, f"seeds={count}: that many seeds; allowed are at most {MOST_SEEDS}")
+    return list(range(count))
 
 
 def table_files(config_dir: str | None) -> dict[str, Path]:
@@ -251,7 +259,7 @@ def load(name: str, config_dir: str | None) -> Table:
         raise UserError(f"{files[name]}: not readable as YAML ({' '.join(str(error).split())})") from None
     require(isinstance(values, dict), f"{files[name]}: a mapping is needed")
     if type(values.get("seeds")) is int:
-        values["seeds"] = list(range(values["seeds"]))
+        values["seeds"] = _first(values["seeds"])
     return build(Table, values, f"table/{name}")
 
 
