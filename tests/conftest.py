@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.reduction
 import os
 import runpy
 import subprocess
@@ -12,7 +11,6 @@ import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -127,13 +125,12 @@ def program(*words: str, cwd: Path, timeout: float = 200, **environment: str) ->
 
 
 class Started:
-    """A command that has begun in a process of its own, forked."""
+    """The real command, begun in a process of its own that is forked; :func:`program` where it has children."""
 
-    def __init__(self, words: Sequence[str], cwd: Path, environment: Mapping[str, str]):
-        self.words = words
-        self.said = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
-        pipes = [multiprocessing.reduction.DupFd(stream.fileno()) for stream in self.said]
-        self.process = _COMMANDS.Process(target=_main, args=(words, str(cwd), {**os.environ, **environment}, pipes))
+    def __init__(self, *words: str, cwd: Path, **environment: str):
+        self.words, self.said = words, tempfile.TemporaryDirectory()
+        places = [Path(self.said.name) / name for name in ("out", "err")]
+        self.process = _COMMANDS.Process(target=_main, args=(words, cwd, {**os.environ, **environment}, places))
         self.process.start()
 
     def end(self, timeout: float) -> subprocess.CompletedProcess[str]:
@@ -142,28 +139,21 @@ class Started:
         if self.process.exitcode is None:
             self.process.kill()
             raise subprocess.TimeoutExpired(self.words, timeout)
-        said = []
-        for stream in self.said:
-            stream.seek(0)
-            said.append(stream.read().decode())
-            stream.close()
+        with self.said as folder:
+            said = [(Path(folder) / name).read_text(encoding="utf-8") for name in ("out", "err")]
         return subprocess.CompletedProcess(self.words, self.process.exitcode, *said)
 
 
-def start(*words: str, cwd: Path, **environment: str) -> Started:
-    """Begin :func:`command`."""
-    return Started(words, cwd, environment)
-
-
 def command(*words: str, cwd: Path, timeout: float = 200, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The real command in a process of its own, which is forked; :func:`program` where it has children."""
-    return start(*words, cwd=cwd, **environment).end(timeout)
+    """:class:`Started`, and waited for."""
+    return Started(*words, cwd=cwd, **environment).end(timeout)
 
 
-def _main(words: Sequence[str], cwd: str, env: dict[str, str], pipes: Sequence[Any]) -> None:
+def _main(words: Sequence[str], cwd: Path, env: Mapping[str, str], places: Sequence[Path]) -> None:
     """What ``python -m transferlab`` does in a new process with this folder and environment."""
-    for stream, pipe in zip((sys.stdout, sys.stderr), pipes, strict=True):
-        os.dup2(pipe.detach(), stream.fileno())
+    for stream, place in zip((sys.stdout, sys.stderr), places, strict=True):
+        with place.open("wb") as file:
+            os.dup2(file.fileno(), stream.fileno())
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)

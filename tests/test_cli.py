@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from tests.conftest import command, program, start
+from tests.conftest import Started, command, program
 from transferlab import cli, hydra_adapter, manual, plan, tables
 from transferlab.config import PACKAGE, method_files, method_schema
 from transferlab.data import config_class
@@ -375,7 +375,7 @@ def test_kill_nine_and_resume_equals_never_stopping(tmp_path, words):
     words = [*TINY, *words, "figures=false", "train.steps=300", "train.evaluations=2", "train.checkpoint_every=10"]
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
-    begun = start(*words, cwd=tmp_path / "cut", **env)
+    begun = Started(*words, cwd=tmp_path / "cut", **env)
     deadline = time.monotonic() + 120
     while not list((tmp_path / "cut").glob("outputs/*/*/checkpoints/previous.safetensors")):
         assert begun.process.exitcode is None and time.monotonic() < deadline
@@ -433,7 +433,7 @@ def test_a_failure_inside_a_run_is_one_line_and_a_log(tmp_path):
 
 def test_two_runs_in_the_same_second_have_their_own_folders(tmp_path):
     env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TRANSFERLAB_DATA": ""}
-    both = [start(*TINY, "figures=false", cwd=tmp_path, **env) for _ in range(2)]
+    both = [Started(*TINY, "figures=false", cwd=tmp_path, **env) for _ in range(2)]
     assert [begun.end(200).returncode for begun in both] == [0, 0]
     assert len(list(tmp_path.glob("outputs/*/*/results.json"))) == 2
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import start
+from tests.conftest import Started
 from transferlab.cli import _resume, execute
 from transferlab.config import from_plain
 from transferlab.errors import UserError
@@ -310,7 +310,7 @@ def test_a_system_without_fcntl_has_locks(tmp_path):
 
 def test_two_starts_of_one_sweep_run_nothing_twice(tmp_path, files):
     sweep = ["-m", *words(files, seed="0,1", **{"train.steps": 300})]
-    both = [begun.end(300) for begun in [start(*sweep, cwd=tmp_path) for _ in range(2)]]
+    both = [begun.end(300) for begun in [Started(*sweep, cwd=tmp_path) for _ in range(2)]]
     assert [done.returncode for done in both] == [0, 0], both
     with (tmp_path / "outputs" / "sweep" / "summary.csv").open() as file:
         assert all(float(row["target_accuracy"]) >= 0 for row in csv.DictReader(file))

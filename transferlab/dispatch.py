@@ -34,7 +34,7 @@ from transferlab.files import expanded, write_json
 from transferlab.models import predictor as predictors
 from transferlab.models.predictor import Classifier
 from transferlab.problem import Problem, view
-from transferlab.runs import COLLAPSED, FINISHED, RunFolder, environment
+from transferlab.runs import COLLAPSED, FINISHED, RunFolder, digests_of, environment
 from transferlab.training.engine import Run, autocast
 from transferlab.training.store import Store
 
@@ -82,7 +82,7 @@ def run(
     results = {
         "method": config.names["method"], "source": config.names["source"], "target": config.names["target"],
         "seed": config.seed, "edition": edition,
-        "digests": {role: of_role.digest for role, of_role in found.items()}, "results_version": RESULTS_VERSION,
+        "digests": digests_of(found), "results_version": RESULTS_VERSION,
         "status": COLLAPSED if collapsed else FINISHED, **({"reason": collapsed} if collapsed else {}),
         "headline": method.sees.headline, "select": config.select, "precision": config.device.precision,
         "steps": engine.steps,

@@ -26,7 +26,6 @@ from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from transferlab.config import conf_dir
-from transferlab.errors import UserError
 
 NAME = "config"
 """The one primary config, conf/config.yaml."""
@@ -134,7 +133,4 @@ def show(args: argparse.Namespace, words: Sequence[str]) -> None:
     elif args.hydra_help:
         engine.hydra_help(config_name=NAME, args_parser=parser(), args=args)
     else:
-        try:
-            engine.shell_completion(config_name=NAME, overrides=list(words))
-        except (ValueError, RuntimeError) as error:
-            raise UserError(f"--shell-completion: {' '.join(str(error).split())}") from None
+        engine.shell_completion(config_name=NAME, overrides=list(words))

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from transferlab import hydra_adapter, plan, tables
 from transferlab.config import Config, method_files, schemas
+from transferlab.errors import UserError
 
 Verbs = Mapping[str, Callable[[Sequence[str]], int]]
 GROUPS = ("method", "source", "target", "model", "train", "device", "experiment")
@@ -124,5 +125,8 @@ def complete(args: argparse.Namespace, verbs: Sequence[str]) -> None:
             return
         own = {"table": 2, None: 0}.get(verb, 1)
         os.environ["COMP_LINE"] = " ".join([program, *words[own:], last])
-    with hydra_adapter.session(args.config_dir):
-        hydra_adapter.show(args, args.overrides)
+    try:
+        with hydra_adapter.session(args.config_dir):
+            hydra_adapter.show(args, args.overrides)
+    except (ValueError, RuntimeError) as error:  # another shell, or no line to complete
+        raise UserError(f"--shell-completion: {' '.join(str(error).split())}") from None

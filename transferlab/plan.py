@@ -27,7 +27,7 @@ from transferlab.evaluation.validators import PROBABILISTIC, VALIDATORS
 from transferlab.files import expanded, make_folder
 from transferlab.models.architectures import ONE_DOMAIN, architecture, normalisation_of
 from transferlab.precision import resolved
-from transferlab.runs import RunFolder, new_folder
+from transferlab.runs import RunFolder, digests_of, new_folder
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def jobs(args: argparse.Namespace) -> list[Job]:
         for composed, words in made:
             config = typed(composed)
             found = find(config)
-            known_by = {role: of_role.digest for role, of_role in found.items()}
+            known_by = digests_of(found)
             asked.append((words, idle.keys(config, found)))
             OmegaConf.copy_cache(made[0][0], composed)  # one time of day for all
             sweep, folder = _folders(composed, config, known_by, args.multirun)
@@ -210,7 +210,7 @@ def check(config: Config, found: Mapping[str, Found]) -> None:
 
 def digests(config: Config) -> dict[str, str]:
     """What the data that :func:`find` finds is known by."""
-    return {role: found.digest for role, found in find(config).items()}
+    return digests_of(find(config))
 
 
 def _check_labels(config: Config, sees: Sees, found: Mapping[str, Found]) -> None:

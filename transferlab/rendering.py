@@ -554,9 +554,8 @@ def document(asked: Request, of: Sequence[Line]) -> list[Path]:
         return []
     require(any(line.status in DONE for line in of), f"--docs {asked.docs}: no run of {asked.name} is finished")
     paths = [asked.docs / f"{asked.name}{end}" for end in (".csv", ".md")]
-    for path, content in zip(
-        paths, (csv_text([dataclasses.asdict(line) for line in of]), page(asked, of)), strict=True
-    ):
+    record = csv_text([dataclasses.asdict(line) for line in of])
+    for path, content in zip(paths, (record, page(asked, of)), strict=True):
         write_text(path, content)
     return paths
 
@@ -639,10 +638,8 @@ def _panel(entry: Entry, sweep: Path) -> figures.Panel | None:
 def from_records(asked: Request) -> str:
     """The table of a runs.csv, of the rows, columns and seeds in it that are asked for."""
     assert asked.records is not None
-    idle = (
-        f"{', '.join(asked.words)}: no effect with --from, which runs nothing; allowed are rows=, columns= and seeds="
-    )
-    require(not asked.words, idle)
+    words = ", ".join(asked.words)
+    require(not words, f"{words}: no effect with --from, which runs nothing; allowed are rows=, columns= and seeds=")
     read = read_lines(asked.records)
     for key, known in (("row", asked.table.rows), ("column", asked.table.columns)):
         others = {getattr(line, key) for line in read} - set(known)

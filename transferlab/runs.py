@@ -199,9 +199,14 @@ class RunFolder:
             return [{k: _number(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
 
 
+def digests_of(found: Mapping[str, Found]) -> dict[str, str]:
+    """What the data of both domains is known by."""
+    return {role: data.digest for role, data in found.items()}
+
+
 def identity(config: Config, found: Mapping[str, Found]) -> dict[str, Any]:
     """What status.json keeps of what determines the result of ``config`` on the data found."""
-    digests = {role: data.digest for role, data in found.items()}
+    digests = digests_of(found)
     return {
         "fingerprint": config.fingerprint(digests), "results_version": RESULTS_VERSION, "digests": digests,
         "editions": {role: data.edition for role, data in found.items()},

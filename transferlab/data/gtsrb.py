@@ -75,7 +75,12 @@ def find(options: Config, settings: Settings) -> Found:
     edition = "full" if count == COUNT and not packed else f"subset-{count}"
     random = options.split == "random_images"
     beside = [] if packed else tables["test"]
-    content = digest([*paths, *beside], check=lambda: [_checked(places[part], tables[part], part) for part in places])
+
+    def check_all() -> None:
+        for part, place in places.items():
+            _check(place, tables[part], part)
+
+    content = digest([*paths, *beside], check=check_all)
 
     def rows_of(split: str, count: int) -> np.ndarray:
         rows = np.random.default_rng(0).permutation(count)
@@ -103,8 +108,8 @@ def find(options: Config, settings: Settings) -> Found:
     return Found("gtsrb", edition, CLASSES, shape, load, content, labels=of_split)
 
 
-def _checked(place: Path, tables: list[Path], part: str) -> int:
-    """How many labels there are. Raises :class:`UserError` for all that is wrong whatever the options."""
+def _check(place: Path, tables: list[Path], part: str) -> None:
+    """Raise :class:`UserError` for all that is wrong whatever the options."""
     if place.suffix == ".npz":
         _read(place, part)
     else:
@@ -113,7 +118,6 @@ def _checked(place: Path, tables: list[Path], part: str) -> int:
     require(len(labels) > 0, f"{tables[0]}: names no images")
     low, high = labels.min(), labels.max()
     require(low >= 0 and high < len(CLASSES), f"{tables[0]}: labels {low} to {high}, allowed are 0 to 42")
-    return len(labels)
 
 
 @remembered(maxsize=4)

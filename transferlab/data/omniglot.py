@@ -74,8 +74,9 @@ def find(options: Config, settings: Settings) -> Found:
     classes = tuple(name for name in everything if name.partition("/")[0] in wanted)
     shape = (1, SIZE, SIZE)
     if not paths:
-        load_sample = lambda split: of_classes(_samples.load("omniglot", split, everything), classes)  # noqa: E731
-        return _samples.sample("omniglot", classes, shape, load_sample)
+        return _samples.sample(
+            "omniglot", classes, shape, lambda split: of_classes(_samples.load("omniglot", split, everything), classes)
+        )
     content = digest(paths, check=lambda: [_read(paths, everything, split) for split in ("train", "test")])
 
     def of_split(split: str) -> Labels:

@@ -56,8 +56,13 @@ def linear_svm(features: Tensor, labels: Tensor, classes: int, cost: float = 1.0
     two = len(svm.classes_) == 2
     weight[svm.classes_] = np.concatenate([-svm.coef_, svm.coef_]) if two else svm.coef_
     bias[svm.classes_] = np.concatenate([-svm.intercept_, svm.intercept_]) if two else svm.intercept_
-    to = {"dtype": torch.float32, "device": features.device}
-    return {"weight": torch.tensor(weight / scale, **to), "bias": torch.tensor(bias, **to)}  # type: ignore[arg-type]
+    return _affine(weight / scale, bias, features)
+
+
+def _affine(weight: np.ndarray, bias: np.ndarray, like: Tensor) -> dict[str, Tensor]:
+    """As float32 tensors, where ``like`` is."""
+    return {name: torch.tensor(values, dtype=torch.float32, device=like.device)
+            for name, values in (("weight", weight), ("bias", bias))}  # fmt: skip
 
 
 def best_cost(features: Tensor, labels: Tensor, costs: Sequence[float], seed: int) -> float:
@@ -126,5 +131,4 @@ def few_label_classifier(
     bias = model.intercept_ - weight @ mean.cpu().numpy()
     if len(model.classes_) == 2:  # one hyperplane; in halves, so that a softmax gives its logistic function
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    to = {"dtype": torch.float32, "device": features.device}
-    return {"weight": torch.tensor(weight, **to), "bias": torch.tensor(bias, **to), **validation}  # type: ignore[arg-type]
+    return {**_affine(weight, bias, features), **validation}

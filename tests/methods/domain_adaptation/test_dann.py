@@ -22,7 +22,10 @@ def test_reversed_gradient_is_minus_lambda_times_the_gradient():
 
 def test_reversal_by_finite_differences():
     x = torch.randn(3, 2, dtype=torch.double, requires_grad=True)
-    f = lambda z: (z**3).sum()  # noqa: E731
+
+    def f(z):
+        return (z**3).sum()
+
     (reversed_,) = torch.autograd.grad(f(dann.reverse_gradient(x, 2.0)), x)
     e = 1e-6
     for i in range(3):
