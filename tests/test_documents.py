@@ -7,13 +7,14 @@ that may be a link to the table.
 import dataclasses
 import math
 import re
+import shlex
 import statistics
 from pathlib import Path
 
 import pytest
 
 from tests.test_tables import LINES, made
-from transferlab import rendering, tables
+from transferlab import idle, plan, rendering, tables
 from transferlab.cli import table
 from transferlab.errors import UserError
 from transferlab.files import csv_text
@@ -125,3 +126,49 @@ def test_a_part_of_a_record_is_shown_by_rows_columns_and_seeds(tmp_path, capsys)
     assert "codes" in out and "raw" not in out and "0.60" in out and "(1)" in out
     with pytest.raises(UserError, match="none of the runs that are asked for"):
         rendering.from_records(tables.request(["self_taught", "--from", str(path), "columns=100"]))
+
+
+def commands(text):
+    """Each command of the indented blocks; a line that only goes on stands in place of the command's last line."""
+    found = []
+    for block in re.findall(r"(?:^    .*\n)+", text, re.M):
+        head, last = [], []
+        for line in block.splitlines():
+            line = line.partition("  #")[0].strip()
+            if line.startswith("transferlab "):
+                head, last = [], []
+            elif not last and not head:  # not a command of ours
+                break
+            (head if line.endswith("\\") else last).append(line.rstrip("\\ "))
+            if not line.endswith("\\"):
+                found.append(" ".join([*head, last[-1]]))
+    return found
+
+
+IN_DOCUMENTS = {
+    line: path.name
+    for path in [ROOT / "docs" / "RESULTS.md", *sorted((ROOT / "docs" / "methods").glob("*.md"))]
+    for line in commands(path.read_text(encoding="utf-8"))
+    if "…" not in line
+}
+
+
+def test_alternatives_of_a_command_are_read():
+    text = "    transferlab -m a=1 \\\n        b=1   # or\n        b=2\n\n    transferlab c=1\n"
+    assert commands(text) == ["transferlab -m a=1 b=1", "transferlab -m a=1 b=2", "transferlab c=1"]
+    assert len(IN_DOCUMENTS) >= 50
+
+
+@pytest.mark.parametrize("line", IN_DOCUMENTS, ids=lambda line: f"{IN_DOCUMENTS[line]}: {line}")
+def test_every_command_of_the_documents_is_taken(line):
+    """As far as it can be told without data."""
+    for placeholder, one in (("<method>", "eszsl"), ("<name>", "digits"), ("<pair>", "source=usps"), ("<data>", ".")):
+        line = line.replace(placeholder, one)
+    verb, *words = shlex.split(line)[1:]
+    if verb == "table":
+        assert tables.request(words)
+    elif verb not in ("compare", "photographs", "doctor"):
+        args = plan.arguments([verb, *words])
+        config = plan.typed(plan.one(args)[0])
+        if not args.multirun:
+            idle.refuse([(args.overrides, idle.keys(config, {}))])

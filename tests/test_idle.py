@@ -1,8 +1,12 @@
 """A word that changes nothing in any run of its command or table is refused in one line, before a folder exists."""
 
 import dataclasses
+import itertools
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from transferlab import idle, plan, tables
 from transferlab.config import conf_dir, from_plain, to_plain
@@ -116,3 +120,51 @@ def test_an_option_that_was_added_leaves_earlier_runs_as_they_are():
     before = {key: value for key, value in vars(config.method).items() if key != "largest_lambda"}
     earlier = dataclasses.make_dataclass("Config", before)(**before)  # as the method was before the option came
     assert dataclasses.replace(config, method=earlier).fingerprint({}) == config.fingerprint({})
+
+
+def own_vectors(folder):
+    """Two files of vectors of two classes: a table, and arrays with a signature of each class."""
+    labels, parts = np.arange(20) % 2, np.where(np.arange(20) < 12, "train", "test")
+    vectors = np.arange(40.0).reshape(20, 2)
+    np.savez(folder / "v.npz", features=vectors, labels=labels, part=parts, signatures=np.eye(2))
+    lines = [f"{a},{b},{y},{part}" for (a, b), y, part in zip(vectors, labels, parts, strict=True)]
+    (folder / "v.csv").write_text("\n".join(["a,b,labels,part", *lines]))
+
+
+def own_images(folder):
+    """Two folders of a class each, and the same divided into train and test."""
+    for place, name, i in itertools.product(("whole", "parts/train", "parts/test"), ("cat", "dog"), range(4)):
+        (folder / place / name).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), 30 * i).save(folder / place / name / f"{i}.png")
+
+
+def released_mnistm(folder):
+    (folder / "mnist_m").mkdir()
+    pixels = torch.zeros(20, 28, 28, 3, dtype=torch.uint8)
+    for split in ("train", "test"):
+        torch.save((pixels, torch.arange(20) % 10), folder / "mnist_m" / f"mnist_m_{split}.pt")
+
+
+@pytest.mark.parametrize(("make", "words", "idle_word", "why"), [
+    (own_vectors, "source=features source.path=v.npz target=features target.path=v.npz source.split=part",
+     "source.test_fraction=0.4", "features.split=part"),
+    (own_vectors, "source=features source.path=v.csv target=features target.path=v.csv",
+     "source.inputs=x", "a table of text, whose numeric columns are the vectors"),
+    (own_vectors, "source=features source.path=v.npz target=features target.path=v.npz",
+     "source.signatures=signatures", "method=source_only"),
+    (own_images, "source=folder source.root=whole target=folder target.root=parts",
+     "target.test_fraction=0.4", "train/ and test/"),
+    (released_mnistm, "source=mnist target=mnistm target.build=released data.edition=auto data.root=.",
+     "target.seed=1", "mnistm.build=released"),
+])  # fmt: skip
+def test_an_option_that_this_data_does_not_use_is_refused(make, words, idle_word, why, no_data, tmp_path, monkeypatch):
+    """And what the same word does act on is taken."""
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path)
+    line = f"method=source_only {'model=mlp ' if make is own_vectors else ''}{words}"
+    assert jobs(line)
+    with pytest.raises(UserError) as error:
+        jobs(f"{line} {idle_word}")
+    assert str(error.value) == f"{idle_word}: has no effect with {why}; leave it out"
+    if make is own_images:
+        assert jobs(f"{line} {idle_word.replace('target', 'source')}")

@@ -34,7 +34,7 @@ INTERRUPTED = 130
 def main() -> NoReturn:
     """Entry point: 0 where all went well, 1 where a run failed, 2 for bad input, 130 if interrupted."""
     words = sys.argv[1:] or ["--help"]
-    verb = words.pop(0) if "=" not in words[0] and not words[0].startswith("-") else "run"
+    verb = words.pop(0) if "=" not in words[0] and words[0][:1] not in tuple("-~+") else "run"
     logging.captureWarnings(True)
     for stream in (sys.stdout, sys.stderr):  # a terminal that knows ASCII alone, a name that is no text
         if isinstance(stream, io.TextIOWrapper):

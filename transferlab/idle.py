@@ -57,6 +57,11 @@ def _choices(config: Config, found: Mapping[str, Found]) -> Idle:
         yield f"method={name}", ["model.critic"]
     if config.train.optimiser == "adam":
         yield "train.optimiser=adam", ["train.momentum"]
+    if sees.classes != "disjoint":
+        yield f"method={name}", [f"{role}.signatures" for role in ("source", "target")]
+    for role, f in found.items():
+        for option, choice in f.idle.items():
+            yield choice, [f"{role}.{option}"]
     kinds = {f.kind for f in found.values()}
     if kinds and "images" not in kinds:
         yield f"{' and '.join(sorted(kinds))} in place of images", ["model.input_size"]

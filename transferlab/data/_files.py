@@ -9,7 +9,7 @@ import logging
 import os
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -49,7 +49,8 @@ class Found:
     that determines the samples but the options, files by their content; see :func:`~transferlab.data._content.digest`.
     described: how many numbers describe each class, 0 where nothing does. remark: what was met on the way that is not
     in the data. labels: those of a split, in its order, where they are known without reading the inputs: then what they
-    do not allow is refused before a run begins. sound: whether the samples are spectrograms.
+    do not allow is refused before a run begins. sound: whether the samples are spectrograms. idle: options of the data
+    set that change nothing here, each with what makes it so.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Found:
     remark: str = ""
     labels: Callable[[str], Labels] | None = None
     sound: bool = False
+    idle: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:

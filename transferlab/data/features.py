@@ -103,8 +103,11 @@ def find(options: Config, settings: Settings) -> Found:
     length = 0 if table.signatures is None else table.signatures.shape[1]
     content = digest({path.suffix: path})  # its kind, not its name
     shape = table.inputs.shape[1:]
+    idle = {} if options.split is None else {"test_fraction": f"features.split={options.split}"}
+    if _suffix(path) in TABLES:
+        idle["inputs"] = "a table of text, whose numeric columns are the vectors"
     return Found(
-        "features", "full", table.classes, shape, load, content, described=length, remark=table.remark, labels=of_split
+        "features", "full", table.classes, shape, load, content, length, table.remark, labels=of_split, idle=idle
     )
 
 
@@ -114,7 +117,7 @@ def _read(
     signatures: str | None, split: str | None, fraction: float,
 ) -> Table:  # fmt: skip
     others = [key for key in (labels, group, split) if key is not None]
-    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
+    suffix = _suffix(path)
     packed = path.name.lower().endswith(".gz")
     allowed = suffix in TABLES or (suffix in (".npz", ".mat") and not packed)
     require(allowed, f"{path}: allowed are .npz, .mat, .csv, .tsv and .txt, and of these three also .csv.gz and so on")
@@ -142,6 +145,11 @@ def _read(
     else:
         test = _official(path, split, arrays[split].ravel(), numbers, classes)
     return Table(vectors, numbers, classes, test, described, groups, remark)
+
+
+def _suffix(path: Path) -> str:
+    """What kind of file it is; a packed one counts as what is in it."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
 def _check_count(path: Path, key: str, shape: tuple[int, ...], inputs: str, vectors: tuple[int, ...]) -> None:

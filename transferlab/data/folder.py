@@ -100,7 +100,8 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
         return Dataset(pixels, of_split(split).labels, classes, record)
 
     shape = (3, options.size, options.size)
-    return Found(name, edition, classes, shape, load, content, remark=tree.remark, labels=of_split)
+    idle = {"test_fraction": "train/ and test/"} if divided else {}
+    return Found(name, edition, classes, shape, load, content, remark=tree.remark, labels=of_split, idle=idle)
 
 
 def _note_repeats(tree: Tree, checksums: Mapping[str, str], split_of: Mapping[Path, str]) -> None:
