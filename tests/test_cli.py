@@ -55,6 +55,7 @@ BAD = {
     "--config-dir=/nowhere": "--config-dir /nowhere: no such folder",
     "--config-name=other": "--config-name: there is one config",
     "resume=": "resume=: say which run's folder",
+    "~method": "method.name: a value is needed", "=3": "=3: not of the form key=value",
     "runn": "runn: no such verb; allowed are run, .*; did you mean run",
     "resume=nowhere": "resume=nowhere: no run's folder",
     "resume=nowhere --cfg job": "a run goes on with its own config; leave out the other words",

@@ -334,6 +334,7 @@ def _choices(words: Sequence[str], multirun: bool) -> dict[str, list[str]]:
         try:
             override = hydra_adapter.parse(word)
             key = override.get_key_element()
+            require(key != "", f"{word}: not of the form key=value")
             values = override.is_sweep_override()
             require(multirun or not values, f"{word}: several values need -m; for a list write {key}=[…]")
             listed = not values or override.is_discrete_sweep()
