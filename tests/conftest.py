@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 import torch
 
-from transferlab.config import LABELLED, Config, DataConfig, DeviceConfig, ModelConfig, Role, TrainConfig
+from transferlab.config import Config, DataConfig, DeviceConfig, ModelConfig, TrainConfig
 from transferlab.data import Found
 from transferlab.data.dataset import Dataset
+from transferlab.map import LABELLED, Role
 from transferlab.problem import Labelled, Problem, Unlabelled
 from transferlab.runs import RunFolder
 from transferlab.training.engine import Run

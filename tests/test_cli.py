@@ -16,13 +16,12 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from tests.conftest import Started, command, program
-from transferlab import cli, hydra_adapter, manual, plan, tables
-from transferlab.config import PACKAGE, method_files, method_schema
+from transferlab import cli, hydra_adapter, manual, plan, storage, tables
 from transferlab.data import config_class
 from transferlab.errors import UserError
+from transferlab.map import PACKAGE, method_files, method_schema
 from transferlab.models import predictor as predictors
 from transferlab.runs import DONE, RunFolder
-from transferlab.training import storage
 
 TINY = ("data.edition=sample", "train.steps=6", "train.batch_size=8", "train.evaluations=1", "device.threads=1",
         "train.checkpoint_every=2", "train.log_every=2", "data.validation=50", "model.width=0.25")  # fmt: skip
@@ -55,7 +54,8 @@ BAD = {
     "--config-dir=/nowhere": "--config-dir /nowhere: no such folder",
     "--config-name=other": "--config-name: there is one config",
     "resume=": "resume=: say which run's folder",
-    "~method": "method.name: a value is needed", "=3": "=3: not of the form key=value",
+    "~method": "method.name: a value is needed",
+    "=3": "=3: not of the form key=value",
     "runn": "runn: no such verb; allowed are run, .*; did you mean run",
     "resume=nowhere": "resume=nowhere: no run's folder",
     "resume=nowhere --cfg job": "a run goes on with its own config; leave out the other words",

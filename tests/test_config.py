@@ -7,21 +7,19 @@ import pytest
 from omegaconf import OmegaConf
 
 from transferlab import data
+from transferlab.build import build
 from transferlab.config import (
-    PACKAGE,
     Config,
     DataConfig,
     DeviceConfig,
     ModelConfig,
     TrainConfig,
-    build,
     conf_dir,
     from_plain,
-    method_files,
-    method_schema,
     to_plain,
 )
 from transferlab.errors import UserError
+from transferlab.map import PACKAGE, method_files, method_schema
 
 
 def yaml(group, name):

@@ -14,9 +14,10 @@ from PIL import Image
 from tests.conftest import dataset
 from transferlab import data, dispatch, plan
 from transferlab.cli import execute
-from transferlab.config import LABELLED, UNLABELLED, Sees, from_plain
+from transferlab.config import from_plain
 from transferlab.data.dataset import Dataset
 from transferlab.errors import UserError
+from transferlab.map import LABELLED, UNLABELLED, Sees
 from transferlab.runs import RunFolder
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Started
+from transferlab import storage
 from transferlab.cli import _resume, execute
 from transferlab.config import from_plain
 from transferlab.errors import UserError
@@ -23,7 +24,6 @@ from transferlab.evaluation import figures
 from transferlab.models import predictor as predictors
 from transferlab.runs import DONE, RunFolder
 from transferlab.sweeps import finished
-from transferlab.training import storage
 
 FAMILIES = {
     "dann": {},

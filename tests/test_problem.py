@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from tests.conftest import dataset, problem
-from transferlab.config import LABELLED, NOTHING, UNLABELLED
 from transferlab.data._split import split_rows
 from transferlab.errors import UserError
+from transferlab.map import LABELLED, NOTHING, UNLABELLED
 from transferlab.problem import Labelled, Unlabelled, resize, view
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from transferlab import plan
 from transferlab.cli import execute
-from transferlab.config import method_files
+from transferlab.map import method_files
 from transferlab.runs import RunFolder
 
 ROOT = Path(__file__).parents[1]

@@ -10,10 +10,11 @@ import pytest
 from tests.conftest import command
 from transferlab import config as module
 from transferlab import rendering, tables
-from transferlab.config import DataConfig, DeviceConfig, ModelConfig, TrainConfig, from_plain, places
+from transferlab.config import DataConfig, DeviceConfig, ModelConfig, TrainConfig, from_plain
 from transferlab.data import config_class
 from transferlab.data import names as data_sets
 from transferlab.files import write_json
+from transferlab.options import places
 from transferlab.runs import RunFolder
 from transferlab.sweeps import finished
 

@@ -19,7 +19,8 @@ import scipy.stats
 
 from tests.conftest import command, program
 from transferlab import cli, data, layouts, plan, rendering, tables
-from transferlab.config import build, conf_dir
+from transferlab.build import build
+from transferlab.config import conf_dir
 from transferlab.errors import UserError
 from transferlab.evaluation import figures
 

@@ -20,8 +20,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from transferlab import __version__, hydra_adapter, layouts, manual, naming, plan, rendering, tables
-from transferlab.config import Config, DataConfig, build, nearest, require
-from transferlab.errors import UserError
+from transferlab.build import build
+from transferlab.config import Config, DataConfig
+from transferlab.errors import UserError, nearest, require
 from transferlab.files import expanded, make_folder, write_text
 from transferlab.runs import COLLAPSED, DONE, RunFolder, identity, orphaned, stored_config
 

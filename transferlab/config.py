@@ -1,117 +1,36 @@
 """The typed configuration, and every check of it that needs neither torch nor data.
 
-Hydra composes plain YAML; :func:`build` turns the result into the dataclasses below, once, at the border.
-Each field's doc string stands under it. A method keeps its own ``Config`` and what it ``sees`` in its own
-module; :func:`method_schema` reads both from the module's source, because importing it would import torch.
+Hydra composes plain YAML; :func:`~transferlab.build.build` turns the result into the dataclasses below, once, at the
+border. Each field's doc string stands under it. A method keeps its own ``Config`` in its own module.
 """
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import difflib
 import hashlib
 import json
-import math
-import types
-import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from transferlab.errors import UserError
+from transferlab.build import build, convert
+from transferlab.errors import nearest, require
 from transferlab.files import expanded
+from transferlab.map import method_schema
+from transferlab.options import places
 
 PACKAGE = Path(__file__).parent
 RESULTS_VERSION = 2
 """Of the results that this code gives. To be raised by every change after which a run of the same config and data ends
 with another results.json: of a method, a network, the training, how data is read or divided, a metric. Runs of another
 version are never resumed, taken for an answer or averaged with these; the store of shared models begins anew."""
-T = TypeVar("T")
 
 
 def conf_dir() -> Path:
     """Where the YAML files are: inside the installed package, or beside it in a checkout."""
     inside = PACKAGE / "conf"
     return inside if inside.is_dir() else PACKAGE.parent / "conf"
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise :class:`UserError` with the one-line ``message`` unless ``condition`` holds."""
-    if not condition:
-        raise UserError(message)
-
-
-class Role(str):
-    """How much a method may see of one domain."""
-
-
-LABELLED, UNLABELLED, NOTHING = Role("labelled"), Role("unlabelled"), Role("nothing")
-
-
-@dataclass(frozen=True)
-class Sees:
-    """A method's place on the map: what it may see of each domain's training data, and what it needs of them.
-
-    classes: same (one label set for both domains), any, or disjoint (zero-shot: no class in common).
-    net: whether it trains the network of ``model``; otherwise it brings its own and takes vectors as they are.
-    joint: whether one net takes batches of both domains, and so may keep them apart as it normalises.
-    critic: whether it trains the domain critic of ``model``.
-    steps: whether anything is trained step by step, as ``train`` says.
-    seen: how many classes a labelled source must have; 4 where folds leave two to learn from and two to choose by.
-    batch: how many samples of each domain a step needs.
-    """
-
-    source: Role
-    target: Role
-    classes: Literal["same", "any", "disjoint"] = "same"
-    net: bool = True
-    joint: bool = False
-    critic: bool = False
-    steps: bool = True
-    seen: int = 2
-    batch: int = 1
-
-    @property
-    def headline(self) -> str:
-        """The key of results.json that is the method's result: zero-shot learning is measured per class."""
-        return "target_mean_class_accuracy" if self.classes == "disjoint" else "target_accuracy"
-
-
-@dataclass(frozen=True)
-class Case:
-    """What the options of a method meet in a run, as far as it is known before any data is read.
-
-    layers: how many the net has, the head included. same_classes: in both domains; None where the data is missing.
-    shapes: of one input of source and target, as the method gets it; empty where the data is missing.
-    """
-
-    model: ModelConfig
-    layers: int
-    same_classes: bool | None
-    shapes: Sequence[tuple[int, ...]] = ()
-
-
-Idle = Iterator[tuple[str, Sequence[str]]]
-"""A choice, as words of a command line, and what has no effect beside it: keys, or the sections model and train."""
-
-
-class Options:
-    """What the ``Config`` of every method inherits: how its options hang together."""
-
-    @property
-    def probabilities(self) -> bool:
-        """Whether the predictor's scores give probabilities, which many validators need."""
-        return True
-
-    def idle(self, case: Case) -> Idle:
-        """Which options have no effect, beside which others; what no method uses is told in :mod:`transferlab.idle`."""
-        yield from ()
-
-    def check(self, case: Case) -> None:
-        """Raise :class:`UserError` for options with which the method cannot run."""
 
 
 @dataclass
@@ -280,125 +199,9 @@ class Config:
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def added(default: Any) -> Any:
-    """A method's option that came when there were runs already: by its default they are what they were without it."""
-    return dataclasses.field(default=default, metadata={"added": True})
-
-
-def place() -> Any:
-    """A field of a data set's options that says where its files lie: no part of what determines the result."""
-    return dataclasses.field(default="", metadata={"place": True})
-
-
-def places(options: Any) -> list[str]:
-    """The names of such fields."""
-    return [field.name for field in dataclasses.fields(options) if field.metadata.get("place")]
-
-
 def edition_name(editions: Mapping[str, str]) -> str:
     """One word where both domains' editions are the same, else source/target."""
     return "/".join(dict.fromkeys([editions["source"], editions["target"]]))
-
-
-def nearest(word: str, allowed: Iterable[str]) -> str:
-    """'; did you mean x?' for the allowed word most like ``word``, or nothing."""
-    match = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
-    return f"; did you mean {match[0]}?" if match else ""
-
-
-def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
-    """An instance of dataclass ``cls`` from plain ``values``; ``where`` is its place in the config.
-
-    Raises :class:`UserError` for an unknown or missing key, a wrong type or a value that is not allowed.
-    """
-    hints = typing.get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    for key in values:
-        require(
-            key in fields,
-            f"{where}.{key}: no such key; allowed are {', '.join(fields) or '(none)'}{nearest(key, fields)}",
-        )
-    given = {key: _typed(value, hints[key], f"{where}.{key}") for key, value in values.items()}
-    for key, f in fields.items():
-        needed = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        require(key in given or not needed, f"{where}.{key}: a value is needed")
-    return cls(**given)
-
-
-def _typed(value: Any, hint: Any, where: str) -> Any:
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        allowed = [str(a) for a in typing.get_args(hint)]
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        require(text in allowed, f"{where}={value}: allowed are {', '.join(allowed)}{nearest(text, allowed)}")
-        return text
-    if origin in (typing.Union, types.UnionType):
-        kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
-        return None if value is None else _typed(value, kinds[0], where)
-    if origin is list:
-        require(isinstance(value, list | tuple), f"{where}={value}: a list is needed")
-        return [_typed(item, typing.get_args(hint)[0], where) for item in value]
-    if origin is dict:
-        require(isinstance(value, dict), f"{where}={value}: a mapping is needed")
-        return {str(key): _typed(item, typing.get_args(hint)[1], f"{where}.{key}") for key, item in value.items()}
-    if dataclasses.is_dataclass(hint):
-        require(isinstance(value, dict), f"{where}={value}: a mapping is needed")
-        return build(typing.cast(type, hint), value, where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if hint is str and isinstance(value, int | float) and not isinstance(value, bool):
-        value = str(value)
-    fits = isinstance(value, hint) and not (hint is int and isinstance(value, bool))
-    kind = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}.get(hint, str(hint))
-    text = f"; if it is one, put quotes around it: '{'null' if value is None else str(value).lower()}'" * (hint is str)
-    require(fits, f"{where}={value}: {kind} is needed{text}")
-    require(hint is not float or math.isfinite(value), f"{where}={value}: a finite number is needed")
-    return value
-
-
-@dataclass(frozen=True)
-class MethodSchema:
-    """What can be known of a method without importing it."""
-
-    name: str
-    module: str
-    sees: Sees
-    config: type
-
-
-@cache
-def method_files() -> dict[str, Path]:
-    """Every method's name and file: a module in a folder of ``transferlab/methods``."""
-    files: dict[str, Path] = {}
-    for path in sorted((PACKAGE / "methods").glob("*/*.py")):
-        if path.stem.startswith("_"):
-            continue
-        if path.stem in files:
-            raise RuntimeError(f"two methods are called {path.stem}: {files[path.stem]} and {path}")
-        files[path.stem] = path
-    return files
-
-
-@cache
-def method_schema(name: str) -> MethodSchema:
-    """What method ``name`` sees and its ``Config``, read from its source without importing torch."""
-    files = method_files()
-    require(name in files, f"method={name}: allowed are {', '.join(files)}{nearest(name, files)}")
-    tree = ast.parse(files[name].read_text(encoding="utf-8"))
-    wanted: list[ast.stmt] = [
-        node
-        for node in tree.body
-        if (isinstance(node, ast.ClassDef) and node.name == "Config")
-        or (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "sees")
-    ]
-    scope: dict[str, Any] = {
-        "__name__": __name__, "dataclass": dataclass, "field": dataclasses.field, "Literal": Literal,
-        "require": require, "Options": Options, "added": added, "math": math,
-        "Sees": Sees, "LABELLED": LABELLED, "UNLABELLED": UNLABELLED, "NOTHING": NOTHING,
-    }  # fmt: skip
-    exec(compile(ast.Module(wanted, []), str(files[name]), "exec"), scope)
-    module = ".".join(("transferlab", *files[name].relative_to(PACKAGE).with_suffix("").parts))
-    return MethodSchema(name, module, scope["sees"], scope["Config"])
 
 
 SECTIONS = ("method", "source", "target", "model", "train", "device", "data")
@@ -431,11 +234,11 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
     for group, name in names.items():
         require(name != "", f"{group}.name: a value is needed")
     typed: dict[str, Any] = {section: build(cls, values[section], section) for section, cls in schemas(names).items()}
-    seed = _typed(sections.get("seed", 0), int, "seed")
+    seed = convert(sections.get("seed", 0), int, "seed")
     require(0 <= seed < 2**31, f"seed={seed}: allowed is 0 to {2**31 - 1}")
-    store = _typed(sections.get("store"), str | None, "store")
-    pictures = _typed(sections.get("figures", True), bool, "figures")
-    select = _typed(sections.get("select", "last"), str, "select")
+    store = convert(sections.get("store"), str | None, "store")
+    pictures = convert(sections.get("figures", True), bool, "figures")
+    select = convert(sections.get("select", "last"), str, "select")
     allowed = ("last", *VALIDATORS)
     require(select in allowed, f"select={select}: allowed are {', '.join(allowed)}{nearest(select, allowed)}")
     return Config(**typed, names=names, seed=seed, select=select, store=store, figures=pictures)

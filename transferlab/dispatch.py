@@ -14,23 +14,15 @@ import numpy as np
 import torch
 
 from transferlab import data, idle, naming
-from transferlab.config import (
-    LABELLED,
-    RESULTS_VERSION,
-    UNLABELLED,
-    Config,
-    Role,
-    Sees,
-    edition_name,
-    method_schema,
-    require,
-)
+from transferlab.config import RESULTS_VERSION, Config, edition_name
 from transferlab.data import Found
 from transferlab.data._tree import some
 from transferlab.data.dataset import Dataset
+from transferlab.errors import require
 from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Truth, forgetting, selections
 from transferlab.evaluation.pictures import Pictures
 from transferlab.files import expanded, write_json
+from transferlab.map import LABELLED, UNLABELLED, Role, Sees, method_schema
 from transferlab.models import predictor as predictors
 from transferlab.models.predictor import Classifier
 from transferlab.problem import Problem, view

@@ -1,5 +1,10 @@
 """The one kind of error that a user can mend: a single clear line."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """Bad input, found before any work starts: what, where, what is allowed, what to do.
@@ -18,3 +23,15 @@ class DataMissing(UserError):
 
 class Diverged(RuntimeError):
     """A loss or a score is no longer a finite number."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise :class:`UserError` with the one-line ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise UserError(message)
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """'; did you mean x?' for the allowed word most like ``word``, or nothing."""
+    match = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
+    return f"; did you mean {match[0]}?" if match else ""

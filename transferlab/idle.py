@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 
-from transferlab.config import Case, Config, Idle, ModelConfig, TrainConfig, method_schema
+from transferlab.config import Config, ModelConfig, TrainConfig
 from transferlab.data import Found
 from transferlab.errors import UserError
+from transferlab.map import method_schema
 from transferlab.models.architectures import architecture
+from transferlab.options import Case, Idle
 
 Run = tuple[Sequence[str], Mapping[str, str]]
 """The words of one run, and what :func:`keys` says of it."""

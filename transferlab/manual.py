@@ -16,8 +16,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from transferlab import hydra_adapter, plan, tables
-from transferlab.config import Config, method_files, schemas
+from transferlab.config import Config, schemas
 from transferlab.errors import UserError
+from transferlab.map import method_files
 
 Verbs = Mapping[str, Callable[[Sequence[str]], int]]
 GROUPS = ("method", "source", "target", "model", "train", "device", "experiment")

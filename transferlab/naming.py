@@ -8,8 +8,9 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from transferlab.config import Config, DataConfig, ModelConfig, TrainConfig, places
+from transferlab.config import Config, DataConfig, ModelConfig, TrainConfig
 from transferlab.files import expanded
+from transferlab.options import places
 
 UNNAMED = ("seed", "figures", "store", "log_every", "checkpoint_every", "root", "edition", "download")
 """Outside the domains: what has a key of its own in the results, or does not determine them."""

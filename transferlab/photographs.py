@@ -20,12 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transferlab.config import DataConfig, nearest, require
+from transferlab.config import DataConfig
 from transferlab.data import _arrays
 from transferlab.data._files import at_hand, by_hand
 from transferlab.data._images import images_in, read_image
 from transferlab.data._words import glove, known
-from transferlab.errors import UserError
+from transferlab.errors import UserError, nearest, require
 from transferlab.evaluation import figures
 from transferlab.evaluation.metrics import mean_class_accuracy
 from transferlab.files import expanded

@@ -20,11 +20,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from transferlab import data, hydra_adapter, idle, naming
-from transferlab.config import LABELLED, Config, Sees, from_plain, method_schema, nearest, require, schemas
+from transferlab.config import Config, from_plain, schemas
 from transferlab.data import Found
-from transferlab.errors import UserError
+from transferlab.errors import UserError, nearest, require
 from transferlab.evaluation.validators import PROBABILISTIC, VALIDATORS
 from transferlab.files import expanded, make_folder
+from transferlab.map import LABELLED, Sees, method_schema
 from transferlab.models.architectures import ONE_DOMAIN, architecture, normalisation_of
 from transferlab.precision import resolved
 from transferlab.runs import RunFolder, digests_of, new_folder

@@ -18,10 +18,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from transferlab.config import Config, ModelConfig, build, method_schema
+from transferlab.build import build
+from transferlab.config import Config, ModelConfig
 from transferlab.data._files import cache_dir
 from transferlab.errors import UserError
 from transferlab.files import make_folder, read_json, write_json
+from transferlab.map import method_schema
 from transferlab.runs import processor
 
 log = logging.getLogger(__name__)

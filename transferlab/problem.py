@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transferlab.config import LABELLED, NOTHING, Role
 from transferlab.data.dataset import Dataset
-from transferlab.training.randomness import Order
+from transferlab.map import LABELLED, NOTHING, Role
+from transferlab.randomness import Order
 
 
 @dataclass(frozen=True)

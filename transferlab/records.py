@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transferlab.config import Config, edition_name, method_schema, to_plain
+from transferlab.config import Config, edition_name, to_plain
 from transferlab.files import read_json
+from transferlab.map import method_schema
 from transferlab.runs import DONE, RunFolder, runs_in
 
 

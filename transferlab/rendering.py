@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transferlab import intervals, layouts
-from transferlab.config import Config, places, require
-from transferlab.errors import UserError
+from transferlab.config import Config
+from transferlab.errors import UserError, require
 from transferlab.files import csv_text, write_text
+from transferlab.options import places
 from transferlab.records import Record, headline, read_all
 from transferlab.runs import COLLAPSED, DONE, FINISHED
 from transferlab.tables import Cell, Request, Table, minutes_a_step, output_folder, steps, to_run

@@ -19,9 +19,9 @@ from typing import Any
 from filelock import BaseFileLock
 
 from transferlab import locks
-from transferlab.config import RESULTS_VERSION, Config, from_plain, require, to_plain
+from transferlab.config import RESULTS_VERSION, Config, from_plain, to_plain
 from transferlab.data import Found
-from transferlab.errors import UserError
+from transferlab.errors import UserError, require
 from transferlab.files import (
     csv_text,
     digest,

@@ -18,9 +18,10 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from transferlab import idle, plan
-from transferlab.config import Config, build, conf_dir, nearest, require
+from transferlab.build import build
+from transferlab.config import Config, conf_dir
 from transferlab.data import Found
-from transferlab.errors import DataMissing, UserError
+from transferlab.errors import DataMissing, UserError, nearest, require
 from transferlab.files import expanded
 from transferlab.runs import DONE, RunFolder
 

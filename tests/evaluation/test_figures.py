@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferlab.config import method_files
 from transferlab.evaluation import figures
+from transferlab.map import method_files
 
 RNG = np.random.default_rng(0)
 

@@ -6,12 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from transferlab import data, plan
+from transferlab import data, plan, storage
 from transferlab.cli import execute
-from transferlab.config import LABELLED, from_plain, method_files, method_schema
+from transferlab.config import from_plain
 from transferlab.data.dataset import Dataset
+from transferlab.map import LABELLED, method_files, method_schema
 from transferlab.runs import RunFolder
-from transferlab.training import storage
 
 METHODS = sorted(method_files())
 

@@ -15,8 +15,9 @@ import torch
 
 from tests.methods import tiny
 from transferlab import idle, plan
-from transferlab.config import ModelConfig, TrainConfig, method_files, method_schema
+from transferlab.config import ModelConfig, TrainConfig
 from transferlab.errors import UserError
+from transferlab.map import method_files, method_schema
 from transferlab.models.architectures import NORMALISATIONS, architecture
 from transferlab.models.convnet import ConvNet, Preprocess
 

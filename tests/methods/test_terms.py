@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.methods import tiny
-from transferlab.config import method_files, method_schema
 from transferlab.errors import UserError
+from transferlab.map import method_files, method_schema
 
 SOURCE = "the source's labels"
 """In place of an option: what is learned from the source must reach the target's predictor."""

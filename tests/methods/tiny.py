@@ -11,10 +11,11 @@ import torch
 
 from tests.conftest import config, run
 from transferlab import plan
-from transferlab.config import LABELLED, NOTHING, Config, ModelConfig, method_schema
+from transferlab.config import Config, ModelConfig
 from transferlab.data import Found
 from transferlab.data._selection import Selection
 from transferlab.evaluation.evaluator import selections
+from transferlab.map import LABELLED, NOTHING, method_schema
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Labelled, Problem, Unlabelled, resize
 

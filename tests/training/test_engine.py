@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from tests.conftest import config, problem, run
-from transferlab.config import LABELLED, NOTHING
+from transferlab import storage
 from transferlab.errors import UserError
+from transferlab.map import LABELLED, NOTHING
 from transferlab.methods.source import label_loss
 from transferlab.models.predictor import Classifier
-from transferlab.training import storage
 from transferlab.training.engine import Diverged
 
 

@@ -1,6 +1,6 @@
 import torch
 
-from transferlab.training.randomness import Order, key
+from transferlab.randomness import Order, key
 
 
 def test_each_epoch_is_a_permutation():

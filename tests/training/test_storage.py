@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from transferlab import storage
 from transferlab.errors import UserError
-from transferlab.training import storage
 
 
 def test_round_trip(tmp_path):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from tests.conftest import CLASSES, config, images, problem, run
-from transferlab.config import LABELLED, ModelConfig
+from transferlab.config import ModelConfig
+from transferlab.map import LABELLED
 from transferlab.methods.self_taught import self_taught
 from transferlab.methods.source import source_model
 from transferlab.problem import Labelled, Problem, Unlabelled

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from transferlab.config import require
-from transferlab.errors import UserError
+from transferlab.errors import UserError, require
 
 LARGEST = 2**28
 """Numbers in a sparse matrix that is held without its sparsity: a gigabyte."""

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transferlab.config import nearest, require
-from transferlab.errors import UserError
+from transferlab.errors import UserError, nearest, require
 
 DELIMITERS = ",;\t|"
 _BEGINNINGS = {

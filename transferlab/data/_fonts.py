@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from transferlab.config import require
 from transferlab.data import _content
+from transferlab.errors import require
 
 SIZE = 48
 """Pixels of a digit's cell."""

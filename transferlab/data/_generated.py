@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transferlab.config import require
 from transferlab.data._files import cache_dir, sha256
+from transferlab.errors import require
 
 if TYPE_CHECKING:
     from torch import Tensor

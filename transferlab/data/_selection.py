@@ -8,10 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from transferlab.config import LABELLED, Config, Role, nearest, require
+from transferlab.config import Config
 from transferlab.data._files import Found
 from transferlab.data._split import split_rows
 from transferlab.data.dataset import Dataset, Labels
+from transferlab.errors import nearest, require
+from transferlab.map import LABELLED, Role
 
 
 @dataclass

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from transferlab.config import require
 from transferlab.data.dataset import Dataset, Labels
-from transferlab.training.randomness import key
+from transferlab.errors import require
+from transferlab.randomness import key
 
 
 def held_out(count: int, fraction: float, label: int) -> np.ndarray:

@@ -10,13 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from transferlab.config import require
 from transferlab.data._archives import Paths, names
 from transferlab.data._content import digest, digests, remembered
 from transferlab.data._files import Found
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
-from transferlab.errors import UserError
+from transferlab.errors import UserError, require
 
 log = logging.getLogger(__name__)
 Texts = tuple[list[str], np.ndarray | None]

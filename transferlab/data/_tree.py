@@ -9,9 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transferlab.config import require
 from transferlab.data._images import images_in, is_image, is_system
-from transferlab.errors import UserError
+from transferlab.errors import UserError, require
 
 SPLITS = {
     "train": frozenset({"train", "training", "trn", "trainset"}),

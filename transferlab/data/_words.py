@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from transferlab.config import require
 from transferlab.data import _arrays
+from transferlab.errors import require
 
 
 def glove(path: Path, names: Sequence[str]) -> np.ndarray:

@@ -17,7 +17,6 @@ from typing import Literal
 
 import numpy as np
 
-from transferlab.config import require
 from transferlab.data import _arrays
 from transferlab.data._archives import Paths
 from transferlab.data._content import digest, remembered
@@ -26,7 +25,7 @@ from transferlab.data._selection import Selection
 from transferlab.data._split import held_out
 from transferlab.data._words import glove
 from transferlab.data.dataset import Dataset, Labels
-from transferlab.errors import UserError
+from transferlab.errors import UserError, require
 
 TABLES = {"continuous": "continuous", "binary": "binary", "xlsa17": "xlsa17_att", "word_vectors": "word_vectors"}
 """The array in attributes.npz for each kind of signature; GloVe's are made from the names."""

@@ -8,7 +8,6 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from transferlab.config import require
 from transferlab.data._archives import Paths, members, names
 from transferlab.data._arrays import ArraysOnly
 from transferlab.data._content import digest, digests
@@ -16,7 +15,7 @@ from transferlab.data._files import Found, Settings, by_hand
 from transferlab.data._images import read_image
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
-from transferlab.errors import UserError
+from transferlab.errors import UserError, require
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BATCHES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from transferlab.config import require
+from transferlab.errors import require
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 
-from transferlab.config import place, require
 from transferlab.data import _arrays, _delimited
 from transferlab.data._content import digest, remembered
 from transferlab.data._files import Found, Settings, provenance
@@ -19,8 +18,9 @@ from transferlab.data._selection import Selection
 from transferlab.data._split import held_out
 from transferlab.data._tree import printable, some
 from transferlab.data.dataset import Dataset, Labels
-from transferlab.errors import UserError
+from transferlab.errors import UserError, require
 from transferlab.files import expanded
+from transferlab.options import place
 
 TABLES = (".csv", ".tsv", ".txt")
 MISSING = frozenset({"", "#N/A", "<NA>", "N/A", "n/a", "NA", "NaN", "nan", "NaT", "None", "NULL", "null", "\\N"})

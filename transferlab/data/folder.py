@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from transferlab.config import place, require
 from transferlab.data._content import digest
 from transferlab.data._files import Found, Settings, provenance, sha256
 from transferlab.data._images import Spans, check, read_image, spans
@@ -19,7 +18,9 @@ from transferlab.data._selection import Selection
 from transferlab.data._split import held_out
 from transferlab.data._tree import Tree, read_tree, some
 from transferlab.data.dataset import Dataset, Labels
+from transferlab.errors import require
 from transferlab.files import expanded
+from transferlab.options import place
 
 log = logging.getLogger(__name__)
 TEST_FRACTION = 0.2

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from transferlab.config import nearest, require
 from transferlab.data import _speech
 from transferlab.data._content import digests
 from transferlab.data._files import Found, Settings, by_hand
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset, Labels
 from transferlab.data.mnist import CLASSES
+from transferlab.errors import nearest, require
 
 COUNT = 3000
 TEST_TAKES = 5

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 
-from transferlab.config import require
 from transferlab.data import _arrays
 from transferlab.data._archives import Paths
 from transferlab.data._content import digest, remembered
@@ -18,7 +17,7 @@ from transferlab.data._files import Found, Settings, by_hand, provenance
 from transferlab.data._images import check, rgb
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset, Labels
-from transferlab.errors import UserError
+from transferlab.errors import UserError, require
 
 CLASSES = (
     "speed_limit_20", "speed_limit_30", "speed_limit_50", "speed_limit_60", "speed_limit_70", "speed_limit_80",

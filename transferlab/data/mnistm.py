@@ -12,7 +12,6 @@ from typing import Literal
 
 import numpy as np
 
-from transferlab.config import require
 from transferlab.data import _released_mnistm as released
 from transferlab.data import mnist
 from transferlab.data._content import digest
@@ -21,7 +20,7 @@ from transferlab.data._generated import cached, versioned
 from transferlab.data._photographs import Photographs, bsds500, packaged, patches, where
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
-from transferlab.errors import DataMissing
+from transferlab.errors import DataMissing, require
 
 log = logging.getLogger(__name__)
 VERSION = 1

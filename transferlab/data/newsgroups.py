@@ -8,11 +8,11 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from transferlab.config import require
 from transferlab.data import _text
 from transferlab.data._archives import Paths, members
 from transferlab.data._content import remembered
 from transferlab.data._files import Found, Settings, by_hand
+from transferlab.errors import require
 
 CLASSES = (
     "alt.atheism", "comp.graphics", "comp.os.ms-windows.misc", "comp.sys.ibm.pc.hardware", "comp.sys.mac.hardware",

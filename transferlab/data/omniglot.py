@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from transferlab.config import nearest, require
 from transferlab.data import _samples
 from transferlab.data._archives import Paths, members, names
 from transferlab.data._content import digest, digests
 from transferlab.data._files import Found, Remote, Settings, at_hand, files_or_sample
 from transferlab.data._selection import Selection, of_classes
 from transferlab.data.dataset import Dataset, Labels
-from transferlab.errors import UserError
+from transferlab.errors import UserError, nearest, require
 
 FOLDERS = ("omniglot", "omniglot-py", "Omniglot")
 FULL: dict[str, Remote | None] = {

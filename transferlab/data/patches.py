@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transferlab.config import require
 from transferlab.data import _photographs
 from transferlab.data._files import Found, Settings
 from transferlab.data._selection import Selection
 from transferlab.data.dataset import Dataset
+from transferlab.errors import require
 
 
 @dataclass

@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 
-from transferlab.config import require
 from transferlab.data import _speech, fsdd
 from transferlab.data._content import digest, digests
 from transferlab.data._files import Found, Settings, by_hand
@@ -15,6 +14,7 @@ from transferlab.data._selection import Selection
 from transferlab.data._split import held_out
 from transferlab.data.dataset import Dataset, Labels
 from transferlab.data.mnist import CLASSES
+from transferlab.errors import require
 
 ORIGINS = {
     "gujarati": "https://github.com/Nikunj1729/free-spoken-gujarati-digit-dataset",

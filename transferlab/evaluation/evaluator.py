@@ -23,7 +23,7 @@ from transferlab.models.clusters import Clusters
 from transferlab.models.predictor import Predictor
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Labelled, Unlabelled, View
-from transferlab.training.randomness import fair_sample
+from transferlab.randomness import fair_sample
 
 SAMPLE = 1000
 """Inputs per domain that label-free validators, distances and the training accuracy look at."""

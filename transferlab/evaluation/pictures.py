@@ -21,7 +21,7 @@ from transferlab.models.coded import Coded
 from transferlab.models.predictor import Predictor
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Labelled, View
-from transferlab.training.randomness import fair_sample
+from transferlab.randomness import fair_sample
 
 log = logging.getLogger(__name__)
 

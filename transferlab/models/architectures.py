@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from transferlab.config import ModelConfig, require
+from transferlab.config import ModelConfig
+from transferlab.errors import require
 
 
 @dataclass(frozen=True)

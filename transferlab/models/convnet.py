@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transferlab.config import ModelConfig, require
+from transferlab.config import ModelConfig
+from transferlab.errors import require
 from transferlab.models.architectures import (
     NORMALISATIONS,
     OF_IMAGES,

@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from transferlab import models
-from transferlab.config import ModelConfig, build, nearest, require
+from transferlab import models, storage
+from transferlab.build import build
+from transferlab.config import ModelConfig
+from transferlab.errors import nearest, require
 from transferlab.models.convnet import ConvNet, DomainCritic, Preprocess
-from transferlab.training import storage
 
 
 class Predictor(nn.Module):

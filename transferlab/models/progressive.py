@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transferlab.config import ModelConfig, build
+from transferlab.build import build
+from transferlab.config import ModelConfig
 from transferlab.models.convnet import ConvNet, Preprocess
 from transferlab.models.predictor import Predictor
 

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from transferlab.config import require
-from transferlab.training.randomness import key
+from transferlab.errors import require
+from transferlab.randomness import key
 
 TINY = 1e-12
 """Stands for a probability of zero in a logarithm: a cluster that lacks what a point has must stay comparable."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softshrink
 
-from transferlab.config import require
+from transferlab.errors import require
 
 CHUNK = 4096
 """Rows that are encoded at a time: bounds the memory to about ten times this many codes."""

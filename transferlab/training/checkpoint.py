@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transferlab.training import storage
+from transferlab import storage
 from transferlab.training.average import Average
 
 Scalars = dict[str, dict[str, Any]]

@@ -20,17 +20,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from transferlab import storage
 from transferlab.config import Config
 from transferlab.errors import Diverged, UserError
 from transferlab.evaluation.validators import best_row
 from transferlab.models.convnet import ConvNet, DomainCritic, normalisation
 from transferlab.problem import Batch, Labelled, Problem
+from transferlab.randomness import key, seed
 from transferlab.runs import RunFolder, orphaned
-from transferlab.training import checkpoint, storage
+from transferlab.training import checkpoint
 from transferlab.training.average import Average
 from transferlab.training.checkpoint import Learning
 from transferlab.training.progress import Progress
-from transferlab.training.randomness import key, seed
 from transferlab.training.schedules import annealed
 from transferlab.training.store import Store, content_key
 

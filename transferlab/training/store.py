@@ -17,11 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transferlab import locks
+from transferlab import locks, storage
 from transferlab.config import RESULTS_VERSION
 from transferlab.errors import UserError
 from transferlab.files import remove_partials
-from transferlab.training import storage
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@ import torch
 from torch import nn
 
 from tests.conftest import config, problem, run
-from transferlab.config import LABELLED, UNLABELLED
+from transferlab.map import LABELLED, UNLABELLED
 from transferlab.methods.domain_adaptation import dann
 from transferlab.training.schedules import domain_adaptation
 

@@ -7,8 +7,8 @@ import torch
 
 from tests.conftest import config, problem, run
 from transferlab import sweeps
-from transferlab.config import LABELLED, UNLABELLED
 from transferlab.errors import UserError
+from transferlab.map import LABELLED, UNLABELLED
 from transferlab.methods.self_taught import self_taught, self_taught_clustering
 from transferlab.models import predictor as predictors
 from transferlab.problem import Labelled, Unlabelled

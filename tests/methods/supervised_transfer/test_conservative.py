@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import config, problem, run
-from transferlab.config import LABELLED
+from transferlab.map import LABELLED
 from transferlab.methods.supervised_transfer import conservative
 from transferlab.methods.supervised_transfer.conservative import distillation, divergence_regularised
 from transferlab.methods.target import half_squared_distance, new_head, weights

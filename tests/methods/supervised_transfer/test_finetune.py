@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tests.conftest import config, problem, run
-from transferlab.config import LABELLED
 from transferlab.errors import UserError
+from transferlab.map import LABELLED
 from transferlab.methods.supervised_transfer import finetune
 from transferlab.methods.target import layer_rates
 from transferlab.training.engine import set_training

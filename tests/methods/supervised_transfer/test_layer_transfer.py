@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tests.conftest import config, problem, run
-from transferlab.config import LABELLED
+from transferlab.map import LABELLED
 from transferlab.methods.supervised_transfer import layer_transfer
 from transferlab.methods.supervised_transfer.layer_transfer import Config
 

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.conftest import config, problem, run
-from transferlab.config import LABELLED
+from transferlab.map import LABELLED
 from transferlab.methods.supervised_transfer import multitask
 from transferlab.methods.supervised_transfer.multitask import (
     LogVariances,

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from tests.conftest import config, problem, run
-from transferlab.config import LABELLED, ModelConfig
+from transferlab.config import ModelConfig
+from transferlab.map import LABELLED
 from transferlab.methods.supervised_transfer import progressive
 from transferlab.models import predictor as predictors
 from transferlab.models.convnet import ConvNet, Preprocess

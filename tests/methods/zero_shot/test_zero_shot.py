@@ -9,8 +9,8 @@ import torch
 from tests.conftest import config, run
 from transferlab import plan
 from transferlab.cli import execute
-from transferlab.config import method_files
 from transferlab.errors import UserError
+from transferlab.map import method_files
 from transferlab.methods.zero_shot import ale, dap, devise, eszsl, semantic_output_codes, zero_shot
 from transferlab.methods.zero_shot._bilinear import violations
 from transferlab.methods.zero_shot._task import FOLDS, Task, make_task

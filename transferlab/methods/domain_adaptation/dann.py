@@ -20,9 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transferlab.config import LABELLED, UNLABELLED, Case, Idle, Options, Sees, added, require
+from transferlab.errors import require
+from transferlab.map import LABELLED, UNLABELLED, Sees
 from transferlab.methods.heads import classifier
 from transferlab.models.predictor import Classifier
+from transferlab.options import Case, Idle, Options, added
 from transferlab.problem import Problem
 from transferlab.training.engine import Run
 from transferlab.training.schedules import domain_adaptation

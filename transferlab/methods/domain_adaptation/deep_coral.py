@@ -11,8 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transferlab.config import LABELLED, UNLABELLED, Options, Sees, require
+from transferlab.errors import require
+from transferlab.map import LABELLED, UNLABELLED, Sees
 from transferlab.models.predictor import Classifier
+from transferlab.options import Options
 from transferlab.problem import Problem
 from transferlab.training.engine import Run
 

@@ -16,12 +16,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from transferlab.config import LABELLED, UNLABELLED, Case, Idle, Options, Sees, require
+from transferlab.errors import require
+from transferlab.map import LABELLED, UNLABELLED, Sees
 from transferlab.methods.heads import best_cost, hidden, linear, linear_svm
 from transferlab.methods.source import source_model
 from transferlab.models.aligned import Aligned, Nearest
 from transferlab.models.convnet import or_one
 from transferlab.models.zero_shot import vectors
+from transferlab.options import Case, Idle, Options
 from transferlab.problem import Labelled, Problem
 from transferlab.training.engine import Run
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from transferlab.config import LABELLED, NOTHING, Options, Sees
+from transferlab.map import LABELLED, NOTHING, Sees
 from transferlab.methods.heads import classifier
 from transferlab.methods.source import label_loss
 from transferlab.models.predictor import Classifier
+from transferlab.options import Options
 from transferlab.problem import Problem
 from transferlab.training.engine import Run
 

@@ -18,10 +18,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from transferlab.config import LABELLED, UNLABELLED, Case, Idle, Options, Sees, require
+from transferlab.errors import require
+from transferlab.map import LABELLED, UNLABELLED, Sees
 from transferlab.methods.heads import few_label_classifier, linear
 from transferlab.models.coded import Coded, Encoder, flat, patches, without_mean
 from transferlab.numerics.sparse_coding import learn
+from transferlab.options import Case, Idle, Options
 from transferlab.problem import Labelled, Problem
 from transferlab.training.engine import Run
 

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from transferlab.config import UNLABELLED, Case, Idle, Options, Sees, require
+from transferlab.errors import require
+from transferlab.map import UNLABELLED, Sees
 from transferlab.methods.heads import linear
 from transferlab.models.clusters import Clusters
 from transferlab.models.coded import flat
 from transferlab.numerics.self_taught_clustering import TINY, cluster, joint, merge
+from transferlab.options import Case, Idle, Options
 from transferlab.problem import Problem
 from transferlab.training.engine import Run
 

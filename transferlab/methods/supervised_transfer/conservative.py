@@ -18,10 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transferlab.config import LABELLED, Case, Idle, Options, Sees, require
+from transferlab.errors import require
+from transferlab.map import LABELLED, Sees
 from transferlab.methods.source import measured_source_model
 from transferlab.methods.target import batch_size, half_squared_distance, new_head, weights
 from transferlab.models.predictor import Classifier
+from transferlab.options import Case, Idle, Options
 from transferlab.problem import Problem
 from transferlab.training.engine import Run
 

@@ -12,12 +12,14 @@ from typing import Literal
 
 from torch import Tensor
 
-from transferlab.config import LABELLED, Case, Idle, Options, Sees, require
+from transferlab.errors import require
+from transferlab.map import LABELLED, Sees
 from transferlab.methods.heads import few_label_classifier, hidden, linear
 from transferlab.methods.source import measured_source_model
 from transferlab.methods.target import freeze, layer_rates, new_head, train_on_target
 from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier
+from transferlab.options import Case, Idle, Options
 from transferlab.problem import Labelled, Problem
 from transferlab.training.engine import Run
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from transferlab.config import LABELLED, Case, Idle, Options, Sees, require
+from transferlab.errors import require
+from transferlab.map import LABELLED, Sees
 from transferlab.methods.source import source_model
 from transferlab.methods.target import freeze, train_on_target
 from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier
+from transferlab.options import Case, Idle, Options
 from transferlab.problem import Problem
 from transferlab.training.engine import Run
 

@@ -20,10 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transferlab.config import LABELLED, Case, Options, Sees, require
+from transferlab.errors import require
+from transferlab.map import LABELLED, Sees
 from transferlab.methods.target import batch_size
 from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier
+from transferlab.options import Case, Options
 from transferlab.problem import Labelled, Problem
 from transferlab.training.engine import Losses, Run, minimise_sum
 

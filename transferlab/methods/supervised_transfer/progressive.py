@@ -15,12 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transferlab.config import LABELLED, Case, Idle, Options, Sees, require
+from transferlab.errors import require
+from transferlab.map import LABELLED, Sees
 from transferlab.methods.source import source_model
 from transferlab.methods.supervised_transfer.multitask import task_of_class
 from transferlab.methods.target import batch_size
 from transferlab.models.predictor import Classifier
 from transferlab.models.progressive import Progressive
+from transferlab.options import Case, Idle, Options
 from transferlab.problem import Labelled, Problem
 from transferlab.training.engine import Run
 

@@ -18,8 +18,8 @@ from transferlab.evaluation.metrics import mean_class_accuracy
 from transferlab.models.convnet import or_one
 from transferlab.models.zero_shot import Lift, ZeroShot
 from transferlab.problem import Labelled, Problem
+from transferlab.randomness import key
 from transferlab.training.engine import Run
-from transferlab.training.randomness import key
 
 Setting = dict[str, Any]
 FOLDS = 5

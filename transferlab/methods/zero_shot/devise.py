@@ -11,10 +11,11 @@ from typing import Literal
 
 from torch import Tensor
 
-from transferlab.config import LABELLED, NOTHING, Case, Idle, Options, Sees
+from transferlab.map import LABELLED, NOTHING, Sees
 from transferlab.methods.zero_shot._bilinear import learn, violations
 from transferlab.methods.zero_shot._task import make_task
 from transferlab.models.zero_shot import ZeroShot
+from transferlab.options import Case, Idle, Options
 from transferlab.problem import Problem
 from transferlab.training.engine import Run
 

@@ -16,9 +16,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from transferlab.config import LABELLED, NOTHING, Options, Sees
+from transferlab.map import LABELLED, NOTHING, Sees
 from transferlab.methods.zero_shot._task import Setting, Task, make_task, solved
 from transferlab.models.zero_shot import ZeroShot
+from transferlab.options import Options
 from transferlab.problem import Problem
 from transferlab.training.engine import Run
 

@@ -13,10 +13,12 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transferlab.config import LABELLED, NOTHING, Case, Idle, Options, Sees, require
+from transferlab.errors import require
+from transferlab.map import LABELLED, NOTHING, Sees
 from transferlab.methods.zero_shot._bilinear import violations
 from transferlab.methods.zero_shot._task import Setting, Task, choose, make_task
 from transferlab.models.zero_shot import ZeroShot
+from transferlab.options import Case, Idle, Options
 from transferlab.problem import Labelled, Problem
 from transferlab.training.engine import Run
 

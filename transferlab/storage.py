@@ -11,8 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from transferlab.config import require
-from transferlab.errors import UserError
+from transferlab.errors import UserError, require
 from transferlab.files import write_bytes
 
 

@@ -1,0 +1,97 @@
+"""The map of transfer learning: what a method sees of each domain, and which methods there are."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import math
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from transferlab.errors import nearest, require
+from transferlab.options import Options, added
+
+PACKAGE = Path(__file__).parent
+
+
+class Role(str):
+    """How much a method may see of one domain."""
+
+
+LABELLED, UNLABELLED, NOTHING = Role("labelled"), Role("unlabelled"), Role("nothing")
+
+
+@dataclass(frozen=True)
+class Sees:
+    """A method's place on the map: what it may see of each domain's training data, and what it needs of them.
+
+    classes: same (one label set for both domains), any, or disjoint (zero-shot: no class in common).
+    net: whether it trains the network of ``model``; otherwise it brings its own and takes vectors as they are.
+    joint: whether one net takes batches of both domains, and so may keep them apart as it normalises.
+    critic: whether it trains the domain critic of ``model``.
+    steps: whether anything is trained step by step, as ``train`` says.
+    seen: how many classes a labelled source must have; 4 where folds leave two to learn from and two to choose by.
+    batch: how many samples of each domain a step needs.
+    """
+
+    source: Role
+    target: Role
+    classes: Literal["same", "any", "disjoint"] = "same"
+    net: bool = True
+    joint: bool = False
+    critic: bool = False
+    steps: bool = True
+    seen: int = 2
+    batch: int = 1
+
+    @property
+    def headline(self) -> str:
+        """The key of results.json that is the method's result: zero-shot learning is measured per class."""
+        return "target_mean_class_accuracy" if self.classes == "disjoint" else "target_accuracy"
+
+
+@dataclass(frozen=True)
+class MethodSchema:
+    """What can be known of a method without importing it."""
+
+    name: str
+    module: str
+    sees: Sees
+    config: type
+
+
+@cache
+def method_files() -> dict[str, Path]:
+    """Every method's name and file: a module in a folder of ``transferlab/methods``."""
+    files: dict[str, Path] = {}
+    for path in sorted((PACKAGE / "methods").glob("*/*.py")):
+        if path.stem.startswith("_"):
+            continue
+        if path.stem in files:
+            raise RuntimeError(f"two methods are called {path.stem}: {files[path.stem]} and {path}")
+        files[path.stem] = path
+    return files
+
+
+@cache
+def method_schema(name: str) -> MethodSchema:
+    """What method ``name`` sees and its ``Config``, read from its source without importing torch."""
+    files = method_files()
+    require(name in files, f"method={name}: allowed are {', '.join(files)}{nearest(name, files)}")
+    tree = ast.parse(files[name].read_text(encoding="utf-8"))
+    wanted: list[ast.stmt] = [
+        node
+        for node in tree.body
+        if (isinstance(node, ast.ClassDef) and node.name == "Config")
+        or (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "sees")
+    ]
+    scope: dict[str, Any] = {
+        "__name__": __name__, "dataclass": dataclass, "field": dataclasses.field, "Literal": Literal,
+        "require": require, "Options": Options, "added": added, "math": math,
+        "Sees": Sees, "LABELLED": LABELLED, "UNLABELLED": UNLABELLED, "NOTHING": NOTHING,
+    }  # fmt: skip
+    exec(compile(ast.Module(wanted, []), str(files[name]), "exec"), scope)
+    module = ".".join(("transferlab", *files[name].relative_to(PACKAGE).with_suffix("").parts))
+    return MethodSchema(name, module, scope["sees"], scope["Config"])

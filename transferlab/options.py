@@ -1,0 +1,60 @@
+"""What options of methods and data sets are made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transferlab.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the options of a method meet in a run, as far as it is known before any data is read.
+
+    layers: how many the net has, the head included. same_classes: in both domains; None where the data is missing.
+    shapes: of one input of source and target, as the method gets it; empty where the data is missing.
+    """
+
+    model: ModelConfig
+    layers: int
+    same_classes: bool | None
+    shapes: Sequence[tuple[int, ...]] = ()
+
+
+Idle = Iterator[tuple[str, Sequence[str]]]
+"""A choice, as words of a command line, and what has no effect beside it: keys, or the sections model and train."""
+
+
+class Options:
+    """What the ``Config`` of every method inherits: how its options hang together."""
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether the predictor's scores give probabilities, which many validators need."""
+        return True
+
+    def idle(self, case: Case) -> Idle:
+        """Which options have no effect, beside which others; what no method uses is told in :mod:`transferlab.idle`."""
+        yield from ()
+
+    def check(self, case: Case) -> None:
+        """Raise :class:`UserError` for options with which the method cannot run."""
+
+
+def added(default: Any) -> Any:
+    """A method's option that came when there were runs already: by its default they are what they were without it."""
+    return dataclasses.field(default=default, metadata={"added": True})
+
+
+def place() -> Any:
+    """A field of a data set's options that says where its files lie: no part of what determines the result."""
+    return dataclasses.field(default="", metadata={"place": True})
+
+
+def places(options: Any) -> list[str]:
+    """The names of such fields."""
+    return [field.name for field in dataclasses.fields(options) if field.metadata.get("place")]
