@@ -23,7 +23,7 @@ from torch import Tensor
 
 from transferlab import data
 from transferlab.config import DataConfig
-from transferlab.data import patches
+from transferlab.data.generated import patches
 from transferlab.models.coded import without_mean
 from transferlab.numerics import sparse_coding
 

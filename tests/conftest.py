@@ -18,7 +18,7 @@ import torch
 
 from transferlab.config import Config, DataConfig, DeviceConfig, ModelConfig, TrainConfig
 from transferlab.data import Found
-from transferlab.data.dataset import Dataset
+from transferlab.data.contract import Dataset
 from transferlab.map import LABELLED, Role
 from transferlab.problem import Labelled, Problem, Unlabelled
 from transferlab.runs import RunFolder

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from tests.conftest import Started, command, program
-from transferlab import cli, hydra_adapter, manual, plan, storage, tables
+from transferlab import cli, hydra_adapter, manual, plan, storage
 from transferlab.data import config_class
 from transferlab.errors import UserError
 from transferlab.map import PACKAGE, method_files, method_schema
 from transferlab.models import predictor as predictors
+from transferlab.reports import tables
 from transferlab.runs import DONE, RunFolder
 
 TINY = ("data.edition=sample", "train.steps=6", "train.batch_size=8", "train.evaluations=1", "device.threads=1",

@@ -1,6 +1,7 @@
 """Data that does not hold what a run needs is one clear line, before any training."""
 
 import dataclasses
+import itertools
 import os
 import subprocess
 import sys
@@ -12,10 +13,10 @@ import torch
 from PIL import Image
 
 from tests.conftest import dataset
-from transferlab import data, dispatch, plan
+from transferlab import compatibility, data, dispatch, plan
 from transferlab.cli import execute
 from transferlab.config import from_plain
-from transferlab.data.dataset import Dataset
+from transferlab.data.contract import Dataset
 from transferlab.errors import UserError
 from transferlab.map import LABELLED, UNLABELLED, Sees
 from transferlab.runs import RunFolder
@@ -54,7 +55,7 @@ def test_more_samples_than_a_class_has():
 def refusal(*words):
     """What is said of a command's data before its run begins; nothing where it may begin."""
     try:
-        plan.find(plan.config_of(["method=finetune", "data.download=false", *words]))
+        compatibility.find(plan.config_of(["method=finetune", "data.download=false", *words]))
     except UserError as error:
         assert "\n" not in str(error)
         return str(error)
@@ -76,7 +77,7 @@ def test_what_training_would_refuse_is_refused_before_a_run(tmp_path, no_data):
     said = []
     for wanted in (6, 7, 8, 9, 10):
         settings = plan.config_of(["method=finetune", *words, f"target.per_class={wanted}"])
-        found = plan.find(plan.config_of(["method=finetune", *words]))
+        found = compatibility.find(plan.config_of(["method=finetune", *words]))
         try:
             dispatch.prepare(settings, Sees(LABELLED, LABELLED), torch.device("cpu"), found)
             said.append("")
@@ -150,3 +151,20 @@ def test_waiting_threads_do_not_hold_a_busy_core():
         env = {**clean, "OMP_DISPLAY_ENV": "verbose", **chosen}
         said = subprocess.run([sys.executable, "-c", line], env=env, capture_output=True, text=True).stderr
         assert f"GOMP_SPINCOUNT = '{spins}'" in said
+
+
+def test_a_run_inside_its_own_data_and_a_store_that_is_a_file_are_refused_before_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, i in itertools.product(("bar", "disc"), range(3)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        Image.new("RGB", (32, 32), 40 * i).save(tmp_path / name / f"{i}.png")
+    words = ["method=source_only", "source=folder", "target=folder", "source.root=.", f"target.root={tmp_path}"]
+    for more in ([], ["-m"], ["hydra.run.dir=bar/run"]):
+        with pytest.raises(UserError, match=r"source.root=\.: the run's folder .* would lie in it; say hydra.run.dir"):
+            plan.jobs(plan.arguments([*more, *words]))
+    elsewhere = f"hydra.run.dir={tmp_path.parent}/elsewhere"
+    assert plan.jobs(plan.arguments([*words, elsewhere]))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="store=file: is not a folder; choose another"):
+        plan.jobs(plan.arguments([*words, elsewhere, "store=file"]))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bar", "disc", "file"]

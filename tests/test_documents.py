@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.test_tables import LINES, made
-from transferlab import idle, plan, rendering, tables
+from transferlab import idle, plan
 from transferlab.cli import table
 from transferlab.errors import UserError
 from transferlab.files import csv_text
+from transferlab.reports import rendering, tables
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"

@@ -22,8 +22,8 @@ from transferlab.config import from_plain
 from transferlab.errors import UserError
 from transferlab.evaluation import figures
 from transferlab.models import predictor as predictors
+from transferlab.reports.sweeps import finished
 from transferlab.runs import DONE, RunFolder
-from transferlab.sweeps import finished
 
 FAMILIES = {
     "dann": {},
@@ -149,7 +149,7 @@ def test_a_mangled_file_is_found_and_what_was_in_it_made_again(tmp_path, files, 
     names = [p.relative_to(two_runs[which]) for p in sorted((two_runs[which] / "run").rglob("*"))
              if p.is_file() and p.name not in ("run.log", ".lock")]  # fmt: skip
     if which == "finished":  # and its checkpoints are not read again
-        names = [name for name in names if name.parent.name != "checkpoints"]
+        names = [name for name in names if name.parent.name != "checkpoints" or name.stem == "predictor"]
     assert len(names) >= 5
     damages = [(name, kind) for place, name in enumerate(names) for kind in sorted(MANGLED)[place % 3 :: 3]]
     damages += list(zip(names, names[1:] + names[:1], strict=True))  # each put in the next one's place

@@ -8,9 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from transferlab import idle, plan, tables
+from transferlab import compatibility, idle, plan
 from transferlab.config import conf_dir, from_plain, to_plain
 from transferlab.errors import UserError
+from transferlab.reports import tables
 
 OTHER = ["source=mnist", "source.classes=[0,1]", "target=mnist", "target.classes=[2,3]"]
 REFUSED = {
@@ -108,7 +109,9 @@ def test_a_run_that_has_such_options_goes_on(no_data):
     plain = {"method": {"name": "conservative", "keep": "weights", "rho": 0.1}, "source": {"name": "mnist"},
              "target": {"name": "usps"}, "data": {"edition": "sample"}}  # fmt: skip
     config = from_plain(plain)
-    assert plan.find(from_plain(to_plain(config))) and "method.rho" in idle.keys(config, plan.find(config))
+    assert compatibility.find(from_plain(to_plain(config))) and "method.rho" in idle.keys(
+        config, compatibility.find(config)
+    )
 
 
 def test_an_option_that_was_added_leaves_earlier_runs_as_they_are():

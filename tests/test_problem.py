@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.conftest import dataset, problem
-from transferlab.data._split import split_rows
+from transferlab.data.split import split_rows
 from transferlab.errors import UserError
 from transferlab.map import LABELLED, NOTHING, UNLABELLED
 from transferlab.problem import Labelled, Unlabelled, resize, view

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import real_data
-from transferlab import data, plan
+from transferlab import compatibility, data, plan
 from transferlab.cli import execute
 from transferlab.config import DataConfig, conf_dir
 from transferlab.errors import UserError
@@ -81,8 +81,8 @@ def test_every_device_composes(name):
 def test_a_folder_in_use_is_left_alone(tmp_path, no_data):
     config = plan.config_of(TINY)
     owner = RunFolder(tmp_path / "run")
-    owner.claim(config, plan.digests(config))
-    owner.set_status("running", **identity(config, plan.find(config)))
+    owner.claim(config, compatibility.digests(config))
+    owner.set_status("running", **identity(config, compatibility.find(config)))
     before = owner.status
     execute(config, RunFolder(tmp_path / "run"), parallel=True)
     assert owner.status == before

@@ -9,14 +9,16 @@ import pytest
 
 from tests.conftest import command
 from transferlab import config as module
-from transferlab import rendering, tables
+from transferlab import dispatch, plan
+from transferlab.cli import execute
 from transferlab.config import DataConfig, DeviceConfig, ModelConfig, TrainConfig, from_plain
 from transferlab.data import config_class
 from transferlab.data import names as data_sets
 from transferlab.files import write_json
 from transferlab.options import places
+from transferlab.reports import rendering, tables
+from transferlab.reports.sweeps import finished
 from transferlab.runs import RunFolder
-from transferlab.sweeps import finished
 
 DIGESTS = {"source": "a1", "target": "b2"}
 LEFT_OUT = {
@@ -191,3 +193,22 @@ def test_runs_of_another_version_are_not_compared_and_of_other_data_not_averaged
     made(tmp_path / "c", version=0)
     labels = [record["target"] for record in finished(tmp_path)]
     assert len(labels) == 2 == len(set(labels)) and all("path" not in label for label in labels)
+
+
+def test_data_that_changes_while_it_is_read_is_the_result_of_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path, shuffled=False)
+    asked = plan.config_of(TINY)
+    real = dispatch.prepare
+
+    def prepare(*given):
+        save(tmp_path, shuffled=True)
+        return real(*given)
+
+    monkeypatch.setattr(dispatch, "prepare", prepare)
+    execute(asked, RunFolder(tmp_path / "run"), parallel=True)
+    status = RunFolder(tmp_path / "run").status
+    assert status["status"] == "failed" and not (tmp_path / "run" / "results.json").exists()
+    changed = "source=features and target=features: changed while the data was read; start the command again"
+    assert status["reason"] == changed

@@ -9,8 +9,8 @@ from transferlab import plan
 from transferlab.cli import execute
 from transferlab.config import from_plain, to_plain
 from transferlab.files import write_json
+from transferlab.reports.sweeps import compared, draw, finished, summarise
 from transferlab.runs import RunFolder
-from transferlab.sweeps import compared, draw, finished, summarise
 
 
 def identity(config):

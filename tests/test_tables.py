@@ -18,11 +18,12 @@ import scipy.io
 import scipy.stats
 
 from tests.conftest import command, program
-from transferlab import cli, data, layouts, plan, rendering, tables
+from transferlab import cli, data, plan
 from transferlab.build import build
 from transferlab.config import conf_dir
 from transferlab.errors import UserError
 from transferlab.evaluation import figures
+from transferlab.reports import layouts, rendering, tables
 
 TINY = """
 title: A tiny table

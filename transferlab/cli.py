@@ -19,11 +19,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from transferlab import __version__, hydra_adapter, layouts, manual, naming, plan, rendering, tables
+from transferlab import __version__, compatibility, hydra_adapter, manual, naming, plan
 from transferlab.build import build
 from transferlab.config import Config, DataConfig
 from transferlab.errors import UserError, nearest, require
 from transferlab.files import expanded, make_folder, write_text
+from transferlab.reports import layouts, rendering, tables
 from transferlab.runs import COLLAPSED, DONE, RunFolder, identity, orphaned, stored_config
 
 log = logging.getLogger("transferlab")
@@ -90,7 +91,7 @@ def run(words: Sequence[str]) -> int:
         raised = plan.launch(lists, jobs[0].sweep, args.overrides, args.config_dir, job)
         _say(raised)
         _wait_for_others(folders)
-        from transferlab.sweeps import summarise
+        from transferlab.reports.sweeps import summarise
 
         summarise(jobs)
     else:
@@ -154,7 +155,7 @@ def compare(words: Sequence[str]) -> int:
 
     transferlab compare <folder>
     """
-    from transferlab import sweeps
+    from transferlab.reports import sweeps
 
     if len(words) != 1 or not words[0]:
         raise UserError("compare: takes one folder of runs, such as outputs/sweep")
@@ -205,7 +206,7 @@ def execute(config: Config, folder: RunFolder, parallel: bool, composed: Mapping
     """
     handlers = _start_logging(folder, parallel)
     try:
-        found = plan.find(config)
+        found = compatibility.find(config)
         known_by = identity(config, found)
         plan.check_name(folder.path, config, known_by["digests"])
         folder.claim(config, known_by["digests"])
@@ -313,7 +314,7 @@ def _say(errors: Sequence[Exception]) -> None:
 
 def _resume(path: Path) -> int:
     config, folder = stored_config(path), RunFolder(path)
-    other = folder.other(config, plan.digests(config))
+    other = folder.other(config, compatibility.digests(config))
     require(not other, f"resume={path}: was begun {other}; start it again in another folder")
     execute(config, folder, parallel=False)
     return 0 if folder.status.get("status") in DONE else 1

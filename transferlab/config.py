@@ -222,7 +222,7 @@ def schemas(names: Mapping[str, str]) -> dict[str, type]:
 
 def from_plain(plain: Mapping[str, Any]) -> Config:
     """The typed config from what Hydra composed, or from a run's record; checks all that needs no data."""
-    from transferlab.evaluation.validators import VALIDATORS
+    from transferlab.validators import VALIDATORS
 
     sections = dict(plain)
     sections.pop("resume", None)

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from transferlab import data, idle, naming
+from transferlab import compatibility, idle, naming
 from transferlab.config import RESULTS_VERSION, Config, edition_name
 from transferlab.data import Found
-from transferlab.data._tree import some
-from transferlab.data.dataset import Dataset
-from transferlab.errors import require
+from transferlab.data.contract import Dataset
+from transferlab.errors import require, some
 from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Truth, forgetting, selections
 from transferlab.evaluation.pictures import Pictures
 from transferlab.files import expanded, write_json
@@ -58,6 +57,7 @@ def run(
     )
     started = time.perf_counter()
     problem, truth, provenance = prepare(config, method.sees, device, found)
+    _check_unchanged(config, found)
     write_json(folder.path / "data.json", provenance)
     log.info("data ready in %.1f s", time.perf_counter() - started)
 
@@ -100,6 +100,14 @@ def run(
     return results, draw
 
 
+def _check_unchanged(config: Config, found: Mapping[str, Found]) -> None:
+    """Refuse data that has changed since it was ``found``: what was read is then known by no digest."""
+    now = digests_of(compatibility.find(config))
+    changed = [role for role, digest in digests_of(found).items() if now[role] != digest]
+    names = " and ".join(f"{role}={config.names[role]}" for role in changed)
+    require(not changed, f"{names}: changed while the data was read; start the command again")
+
+
 def pick_device(name: str) -> torch.device:
     """The torch device called ``name``; auto is the best one here. Raises UserError where it is missing."""
     if name == "auto":
@@ -122,7 +130,7 @@ def prepare(
     for role in ("source", "target"):
         train[role], test[role] = found[role].load("train"), found[role].load("test")
         log.info("%s: %s", role, _told(found[role], train[role], test[role]))
-        rows[role] = data.training_rows(config, role, getattr(sees, role), train[role], found[role].classes)
+        rows[role] = compatibility.training_rows(config, role, getattr(sees, role), train[role], found[role].classes)
     kinds = {d.inputs.dtype for d in train.values()}
     require(len(kinds) == 1, f"source={config.names['source']} and target={config.names['target']}: images and numbers")
 

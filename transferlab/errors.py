@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -35,3 +35,18 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     """'; did you mean x?' for the allowed word most like ``word``, or nothing."""
     match = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
     return f"; did you mean {match[0]}?" if match else ""
+
+
+SHOWN = 3
+"""Names in a message, of many."""
+
+
+def printable(name: str) -> str:
+    """A file's, folder's or class's name on one line, whatever bytes it is made of."""
+    text = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of ``names``, and whether there are more."""
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

@@ -105,3 +105,17 @@ def seal(record: Mapping[str, Any]) -> dict[str, Any]:
     """``record`` with a ``checksum`` of the rest of it."""
     plain = {key: value for key, value in record.items() if key != "checksum"}
     return {**plain, "checksum": digest(json.dumps(plain, sort_keys=True).encode())}
+
+
+def cache_dir() -> Path:
+    """The user's cache: $XDG_CACHE_HOME/transferlab or ~/.cache/transferlab. Raises OSError where there is no home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transferlab"
+    except (RuntimeError, KeyError):  # a user without a home folder, as in some containers
+        raise OSError("there is no home folder for the cache; set XDG_CACHE_HOME") from None
+
+
+def sha256(path: Path) -> str:
+    """Of the file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,10 +15,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from transferlab import hydra_adapter, plan, tables
+from transferlab import hydra_adapter, plan
 from transferlab.config import Config, schemas
 from transferlab.errors import UserError
 from transferlab.map import method_files
+from transferlab.reports import tables
 
 Verbs = Mapping[str, Callable[[Sequence[str]], int]]
 GROUPS = ("method", "source", "target", "model", "train", "device", "experiment")

@@ -121,3 +121,8 @@ def _file_name(parts: list[str]) -> str:
     text = ".".join(part.replace("=", "_").replace(",", "+") for part in parts)
     safe = re.sub(r"[^\w.+-]+", "_", text).strip("._-") or "own"
     return safe.encode()[:LONGEST].decode(errors="ignore")
+
+
+def metric_words(metric: str) -> str:
+    """A key of results.json as words: 'target mean class accuracy' is the mean per class."""
+    return metric.replace("_", " ").replace("mean class accuracy", "accuracy, mean per class")

@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from transferlab.config import DataConfig
-from transferlab.data import _arrays
-from transferlab.data._files import at_hand, by_hand
-from transferlab.data._images import images_in, read_image
-from transferlab.data._words import glove, known
+from transferlab.data.arrays import read_arrays
+from transferlab.data.files import at_hand, by_hand
+from transferlab.data.pictures._images import images_in, read_image
+from transferlab.data.vectors._words import glove, known
 from transferlab.errors import UserError, nearest, require
 from transferlab.evaluation import figures
 from transferlab.evaluation.metrics import mean_class_accuracy
@@ -115,7 +115,7 @@ def imagenet() -> list[str]:
 
 def nouns(path: Path) -> list[str]:
     """The words of glove.npz that are nouns, by its array of groups; all of them where it has none."""
-    arrays = _arrays.read(path, ["words"], ["groups"])
+    arrays = read_arrays(path, ["words"], ["groups"])
     words = [str(word) for word in arrays["words"]]
     if "groups" not in arrays:
         return words

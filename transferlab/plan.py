@@ -19,14 +19,11 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
-from transferlab import data, hydra_adapter, idle, naming
+from transferlab import compatibility, hydra_adapter, idle, naming
 from transferlab.config import Config, from_plain, schemas
-from transferlab.data import Found
 from transferlab.errors import UserError, nearest, require
-from transferlab.evaluation.validators import PROBABILISTIC, VALIDATORS
 from transferlab.files import expanded, make_folder
-from transferlab.map import LABELLED, Sees, method_schema
-from transferlab.models.architectures import ONE_DOMAIN, architecture, normalisation_of
+from transferlab.options import places
 from transferlab.precision import resolved
 from transferlab.runs import RunFolder, digests_of, new_folder
 
@@ -100,7 +97,7 @@ def jobs(args: argparse.Namespace) -> list[Job]:
         planned, asked = [], []
         for composed, words in made:
             config = typed(composed)
-            found = find(config)
+            found = compatibility.find(config)
             known_by = digests_of(found)
             asked.append((words, idle.keys(config, found)))
             OmegaConf.copy_cache(made[0][0], composed)  # one time of day for all
@@ -109,11 +106,26 @@ def jobs(args: argparse.Namespace) -> list[Job]:
     idle.refuse(asked)
     taken: dict[Path, str] = {}
     for job in planned:
+        _check_places(job)
         RunFolder(job.folder).check(job.config, job.digests)
         alone = taken.setdefault(job.folder, job.fingerprint) == job.fingerprint
         require(alone, f"{job.folder}: several runs of the sweep would go there; leave out hydra.sweep.subdir=…")
         require(job.sweep == planned[0].sweep, "hydra.sweep.dir: differs between the runs; name one folder")
     return planned
+
+
+def _check_places(job: Job) -> None:
+    """Refuse a run's folder inside its data, where it would be taken for a class, and a store that is a file."""
+    config = job.config
+    for role in ("source", "target"):
+        for place in places(getattr(config, role)):
+            root = expanded(getattr(getattr(config, role), place))
+            inside = root.is_dir() and job.folder.absolute().resolve().is_relative_to(root.resolve())
+            other = f"the run's folder {job.folder} would lie in it; say hydra.run.dir=… (with -m hydra.sweep.dir=…)"
+            require(not inside, f"{role}.{place}={root}: {other}, outside of the data")
+    if config.store:
+        store = expanded(config.store)
+        require(store.is_dir() or not store.exists(), f"store={config.store}: is not a folder; choose another")
 
 
 def compose(lists: Sequence[Sequence[str]], config_dir: str | None) -> list[tuple[DictConfig, list[str]]]:
@@ -189,110 +201,6 @@ def typed(composed: DictConfig) -> Config:
     return resolved(from_plain(plain))
 
 
-def find(config: Config) -> dict[str, Found]:
-    """The data of both domains. Raises :class:`UserError` where there is none, or method and data do not fit."""
-    found = {role: data.find(config.names[role], getattr(config, role), config.data) for role in ("source", "target")}
-    check(config, found)
-    return found
-
-
-def check(config: Config, found: Mapping[str, Found]) -> None:
-    """Raise :class:`UserError` where the data, the method and its options, or the net do not fit each other."""
-    sees = method_schema(config.names["method"]).sees
-    _check_labels(config, sees, found)
-    _check_inputs(config, sees, found)
-    _check_batch(config, sees)
-    _check_select(config, sees)
-    if sees.classes == "disjoint":
-        _check_signatures(config, found)
-    config.method.check(idle.case(config, found))
-    _check_samples(config, sees, found)
-
-
-def digests(config: Config) -> dict[str, str]:
-    """What the data that :func:`find` finds is known by."""
-    return digests_of(find(config))
-
-
-def _check_labels(config: Config, sees: Sees, found: Mapping[str, Found]) -> None:
-    method = f"method={config.names['method']}"
-    for role, sight in (("source", sees.source), ("target", sees.target)):
-        few = getattr(config, role).per_class
-        where = f"{role}.per_class={few}"
-        require(few is None or sight == LABELLED, f"{where}: {method} sees no {role} labels, and this would use them")
-        labels = bool(found[role].classes)
-        require(labels or sight != LABELLED, f"{method}: learns from {role} labels; {found[role].name} has none")
-    ours, theirs = found["source"].classes, found["target"].classes
-    few = sees.source == LABELLED and len(ours) < sees.seen
-    require(not few, f"{method}: needs at least {sees.seen} classes to learn from, the source has {_listed(ours)}")
-    require(
-        len(theirs) != 1,
-        f"target={config.names['target']}: has one class alone ({theirs[0] if theirs else ''}); any guess is right",
-    )
-    require(bool(theirs), f"target={config.names['target']}: has no labels to evaluate by")
-    both = f"source={config.names['source']} has {_listed(ours)}, target={config.names['target']} has {_listed(theirs)}"
-    fits = {"same": ours == theirs, "any": True, "disjoint": not set(ours) & set(theirs)}
-    needs = {"same": "the same classes in both domains", "disjoint": "classes in the target that the source lacks"}
-    require(fits[sees.classes], f"{method}: needs {needs.get(sees.classes)}; {both}")
-
-
-def _check_samples(config: Config, sees: Sees, found: Mapping[str, Found]) -> None:
-    """Refuse domains with too few samples, where their labels can be known before they are loaded."""
-    for role, domain in found.items():
-        if domain.labels is not None:
-            tested = len(domain.labels("test")) > 0
-            require(tested, f"{role}={config.names[role]}: none of its test samples is of these classes")
-            data.training_rows(config, role, getattr(sees, role), domain.labels("train"), domain.classes)
-
-
-def _check_inputs(config: Config, sees: Sees, found: Mapping[str, Found]) -> None:
-    ours, theirs = found["source"].shape, found["target"].shape
-    both = f"source={config.names['source']} has {ours}, target={config.names['target']} has {theirs}"
-    kinds = [f.kind for f in found.values()]
-    images = kinds == ["images", "images"]  # brought to model.input_size
-    require(images or ours == theirs, f"inputs of another shape in each domain: {both}")
-    require(kinds[0] == kinds[1], f"inputs of another kind in each domain: {both}, {' and '.join(kinds)}")
-    if idle.trains_net(config):
-        fits = kinds[0] != "vectors" or config.model.name == "mlp"
-        require(fits, f"model={config.model.name}: is for images, {both}; use model=mlp")
-        how = normalisation_of(config.model, kinds[0])
-        require(how != "domain" or sees.joint, ONE_DOMAIN)
-        if kinds[0] != "vectors":
-            sides = idle.case(config, found).shapes[0][1:]
-            hint = f"{config.model.name}: {' x '.join(map(str, sides))} leaves nothing for a convolution to look at"
-            fix = "a larger model.input_size" if images else "model=mlp"
-            require(architecture(config.model).fits(min(sides)), f"model={hint}; use {fix}")
-
-
-def _check_select(config: Config, sees: Sees) -> None:
-    """A validator needs a labelled source of the target's classes, a target without labels, and often probabilities."""
-    name, method = config.select, f"method={config.names['method']}"
-    adapts = sees.source == LABELLED and sees.target != LABELLED and sees.classes == "same"
-    require(name == "last" or adapts, f"select={name}: {method} is not unsupervised adaptation; leave select=last")
-    possible = [v for v in VALIDATORS if v not in PROBABILISTIC]
-    margins = name in PROBABILISTIC and not config.method.probabilities
-    require(
-        not margins, f"select={name}: needs probabilities, {method} has none; allowed are last, {', '.join(possible)}"
-    )
-
-
-def _check_batch(config: Config, sees: Sees) -> None:
-    size = config.train.batch_size
-    needed = max(sees.batch, 2 if sees.net and config.model.batch_norm else 1)
-    why = "model.batch_norm=true" if needed > sees.batch else f"method={config.names['method']}"
-    require(size >= needed, f"train.batch_size={size}: {why} needs at least {needed} samples of each domain")
-
-
-def _check_signatures(config: Config, found: Mapping[str, Found]) -> None:
-    method, lengths = f"method={config.names['method']}", []
-    for role, f in found.items():
-        none = f"{method}: needs a signature of each class; {role}={config.names[role]} has none"
-        require(f.described > 0, none)
-        lengths.append(f"{role}={config.names[role]} of {f.described} numbers")
-    same = found["source"].described == found["target"].described
-    require(same, f"{method}: needs signatures of one kind for all classes; {' and '.join(lengths)}")
-
-
 def run_name(config: Config, digests: Mapping[str, str]) -> str:
     """A sweep folder's name: a readable part and a fingerprint of all that determines the result."""
     return f"{naming.label(config)}-seed{config.seed}-{config.fingerprint(digests)}"
@@ -310,13 +218,6 @@ def _label(*, _root_: DictConfig) -> str:
 
 
 hydra_adapter.register_resolver("transferlab.label", _label, replace=True)
-
-
-def _listed(classes: tuple[str, ...]) -> str:
-    if not classes:
-        return "none"
-    shown = classes if len(classes) <= 4 else (*classes[:2], "…", classes[-1])
-    return f"{len(classes)} ({', '.join(shown)})"
 
 
 def _combinations(args: argparse.Namespace) -> list[list[str]]:

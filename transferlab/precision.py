@@ -20,9 +20,8 @@ from typing import Any
 
 from transferlab.build import build
 from transferlab.config import Config, ModelConfig
-from transferlab.data._files import cache_dir
 from transferlab.errors import UserError
-from transferlab.files import make_folder, read_json, write_json
+from transferlab.files import cache_dir, make_folder, read_json, write_json
 from transferlab.map import method_schema
 from transferlab.runs import processor
 

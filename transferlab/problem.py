@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transferlab.data.dataset import Dataset
+from transferlab.data.contract import Dataset
 from transferlab.map import LABELLED, NOTHING, Role
 from transferlab.randomness import Order
 

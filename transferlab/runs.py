@@ -43,7 +43,10 @@ DONE = (FINISHED, COLLAPSED)
 """The states of a run that is complete and answers from its record."""
 DAMAGED = "damaged"
 """What a run counts as whose record is not as it has written it."""
-RECORDS = ("config.json", "data.json", "environment.json", "results.json", "metrics.csv", "figures/features.csv")
+RECORDS = (
+    "config.json", "data.json", "environment.json", "results.json", "metrics.csv", "figures/features.csv",
+    "checkpoints/predictor.safetensors",
+)  # fmt: skip
 """The files of a run that are read again, but for status.json, which says what is in them."""
 EARLY = (".hydra", "run.log", ".lock", "config.json")
 """What a run that died before its first status may have left."""

@@ -12,8 +12,9 @@ from PIL import Image
 from tests.conftest import images
 from transferlab import data
 from transferlab.config import DataConfig
-from transferlab.data import _content, _fonts, _photographs, _sign_drawings, mnistm, patches, syn_numbers, syn_signs
-from transferlab.data._content import digest, digests, drawn, remembered
+from transferlab.data import content
+from transferlab.data.content import digest, digests, drawn, remembered
+from transferlab.data.generated import _fonts, _photographs, _sign_drawings, mnistm, patches, syn_numbers, syn_signs
 from transferlab.errors import UserError
 
 SAMPLE = DataConfig(edition="sample", download="false")
@@ -22,8 +23,8 @@ SAMPLE = DataConfig(edition="sample", download="false")
 @pytest.fixture(autouse=True)
 def settled(monkeypatch, no_data):
     """Files count as settled at once, and nothing is remembered of other tests."""
-    monkeypatch.setattr(_content, "SETTLED", -(10**18))
-    monkeypatch.setattr(_content, "_memory", {})
+    monkeypatch.setattr(content, "SETTLED", -(10**18))
+    monkeypatch.setattr(content, "_memory", {})
 
 
 def known(name, root=None, **options):
@@ -42,24 +43,24 @@ def test_a_changed_byte_is_noticed_with_the_old_size_and_time(tmp_path):
 
 
 def test_a_file_that_has_just_changed_is_read_each_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(_content, "SETTLED", 10 * 10**9)
+    monkeypatch.setattr(content, "SETTLED", 10 * 10**9)
     (tmp_path / "a").write_bytes(b"1")
     digest([tmp_path / "a"])
-    assert _content._memory == {}
+    assert content._memory == {}
 
 
 def test_a_digest_is_kept_for_other_processes_and_a_damaged_one_made_again(tmp_path, monkeypatch):
     (tmp_path / "a").write_bytes(b"1")
     first = digest([tmp_path / "a"])
     (kept,) = (tmp_path / "cache" / "transferlab" / "digests").iterdir()
-    monkeypatch.setattr(_content, "_sha256", lambda path: pytest.fail("read again"))
-    monkeypatch.setattr(_content, "_memory", {})
+    monkeypatch.setattr(content, "_sha256", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr(content, "_memory", {})
     assert digest([tmp_path / "a"]) == first
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for damaged in ("", "x" * 64):
         kept.write_text(damaged)
-        monkeypatch.setattr(_content, "_memory", {})
+        monkeypatch.setattr(content, "_memory", {})
         assert digest([tmp_path / "a"]) == first
 
 
@@ -68,7 +69,7 @@ def test_without_a_cache_it_is_kept_in_memory(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     (tmp_path / "a").write_bytes(b"1")
     first = digest([tmp_path / "a"])
-    monkeypatch.setattr(_content, "_sha256", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr(content, "_sha256", lambda path: pytest.fail("read again"))
     assert digest([tmp_path / "a"]) == first
 
 
@@ -160,13 +161,13 @@ def test_a_generated_set_is_known_by_what_makes_it(name, monkeypatch):
             other.setattr(_sign_drawings, "drawings", lambda: np.zeros(3))
         else:
             other.setattr(_fonts, "digits", lambda paths: (np.zeros(3), None))
-        other.setattr(_content, "version", lambda package: "another")  # what was kept of the old one is not asked
+        other.setattr(content, "version", lambda package: "another")  # what was kept of the old one is not asked
         assert now() != first
 
 
 def test_what_is_drawn_is_known_by_its_pixels_not_by_the_librarys_version(monkeypatch):
     first = drawn(lambda: np.arange(3), "x")
-    monkeypatch.setattr(_content, "version", lambda package: "another")
+    monkeypatch.setattr(content, "version", lambda package: "another")
     assert drawn(lambda: np.arange(3), "x") == first != drawn(lambda: np.arange(4), "y")
 
 

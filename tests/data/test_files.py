@@ -16,9 +16,11 @@ import pytest
 from tests.conftest import labels_are_known
 from transferlab import data
 from transferlab.config import DataConfig
-from transferlab.data import _files, _generated, mnist
-from transferlab.data._arrays import ArraysOnly
-from transferlab.data._files import Remote
+from transferlab.data import files
+from transferlab.data.arrays import ArraysOnly
+from transferlab.data.files import Remote
+from transferlab.data.generated import _generated
+from transferlab.data.pictures import mnist
 from transferlab.errors import DataMissing, UserError
 
 
@@ -51,8 +53,8 @@ def offline(monkeypatch, no_data):
     def refuse(url, timeout):
         raise urllib.error.URLError("no route to host")
 
-    monkeypatch.setattr(_files.urllib.request, "urlopen", refuse)
-    _files._unreachable.clear()
+    monkeypatch.setattr(files.urllib.request, "urlopen", refuse)
+    files._unreachable.clear()
 
 
 def test_found_under_root_and_environment(small_mnist, monkeypatch):
@@ -123,7 +125,7 @@ def server(tmp_path, monkeypatch):
     """An address on this machine that serves one file."""
     import urllib.request
 
-    monkeypatch.setattr(_files.urllib.request, "urlopen", real_urlopen)
+    monkeypatch.setattr(files.urllib.request, "urlopen", real_urlopen)
     (tmp_path / "www").mkdir()
     (tmp_path / "www" / "file.bin").write_bytes(b"content" * 1000)
 
@@ -141,16 +143,16 @@ def server(tmp_path, monkeypatch):
     assert urllib.request is not None
 
 
-real_urlopen = _files.urllib.request.urlopen
+real_urlopen = files.urllib.request.urlopen
 
 
 def test_a_download_is_whole_or_not_there(server):
     right = hashlib.md5(b"content" * 1000).hexdigest()
-    path = _files.fetch("set", "file.bin", Remote(server, right))
+    path = files.fetch("set", "file.bin", Remote(server, right))
     assert path.read_bytes() == b"content" * 1000 and [p.name for p in path.parent.iterdir()] == ["file.bin"]
     with pytest.raises(ValueError, match="MD5"):
-        _files.fetch("other", "file.bin", Remote(server, "0" * 32))
-    assert list((_files.cache_dir() / "other").iterdir()) == []
+        files.fetch("other", "file.bin", Remote(server, "0" * 32))
+    assert list((files.cache_dir() / "other").iterdir()) == []
 
 
 def test_a_host_that_does_not_answer_is_asked_once(monkeypatch):
@@ -160,7 +162,7 @@ def test_a_host_that_does_not_answer_is_asked_once(monkeypatch):
         calls.append(url)
         raise urllib.error.URLError("no route to host")
 
-    monkeypatch.setattr(_files.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(files.urllib.request, "urlopen", refuse)
     for _ in range(3):
         find()
     assert len(calls) == 1
@@ -173,9 +175,9 @@ def test_without_a_home_folder_the_cache_is_left_out(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("TRANSFERLAB_DATA", raising=False)
     monkeypatch.setattr(Path, "home", nobody)
-    assert _files.roots(DataConfig()) == []
+    assert files.roots(DataConfig()) == []
     with pytest.raises(DataMissing, match="put svhn.mat into <data.root>/svhn$"):
-        _files.files_or_sample("svhn", ["svhn"], {"svhn.mat": None}, DataConfig(), sample=False)
+        files.files_or_sample("svhn", ["svhn"], {"svhn.mat": None}, DataConfig(), sample=False)
     assert _generated.cached("x", [1], 5, lambda: np.arange(5)).tolist() == [0, 1, 2, 3, 4]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.data.test_vectors import find
-from transferlab.data import _glyphs
+from transferlab.data.pictures import _glyphs
 from transferlab.errors import UserError
 
 

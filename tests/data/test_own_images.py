@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from PIL import Image
 from tests.conftest import labels_are_known
 from transferlab import data
 from transferlab.config import DataConfig
-from transferlab.data import _content, _images, folder
+from transferlab.data import content
+from transferlab.data.pictures import _images, folder
 from transferlab.errors import UserError
 
 
@@ -141,6 +143,68 @@ def test_links_are_followed_out_of_the_folder_but_not_round_in_it(tmp_path):
     assert find(tmp_path / "linked").classes == ("bar", "disc")
 
 
+def test_linked_classes_do_not_flow_into_each_other(tmp_path):
+    real = pictures(tmp_path / "real")
+    (tmp_path / "linked").mkdir()
+    for name in ("bar", "disc"):
+        (tmp_path / "linked" / name).symlink_to(real / name)
+    for name, end in (("up", real), ("self", real / "disc"), ("other", real / "bar")):
+        (real / "disc" / name).symlink_to(end)
+    more = pictures(tmp_path / "more", ("x",), count=3, first=20)
+    (real / "bar" / "first").symlink_to(more / "x")
+    (real / "bar" / "second").symlink_to(more)
+    found = find(tmp_path / "linked")
+    assert counts(found) == [[6, 3], [1, 1]]
+    assert "4 folders passed over" in found.remark
+
+
+def test_what_cannot_be_read_inside_a_class_is_named(tmp_path, monkeypatch):
+    pictures(tmp_path)
+    (tmp_path / "disc" / "more").mkdir()
+    (tmp_path / "disc" / "note").write_bytes(b"text")
+    for closed in (tmp_path / "disc" / "more", tmp_path / "disc" / "note"):
+
+        def refuse(real, closed=closed):
+            def of(path, *rest, **more):
+                if str(path) == str(closed):
+                    raise PermissionError(13, "Permission denied", str(path))
+                return real(path, *rest, **more)
+
+            return of
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "scandir", refuse(os.scandir))
+            patch.setattr(Path, "open", refuse(Path.open))
+            assert refusal(tmp_path) == f"{closed}: not readable (Permission denied); mend or remove it"
+
+
+def test_a_full_class_of_a_kind_that_is_not_read_is_not_called_empty(tmp_path):
+    pictures(tmp_path)
+    (tmp_path / "disc2").mkdir()
+    (tmp_path / "disc2" / "0.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    assert "disc2: needs at least 2 images, has 0 beside 0.heic, which are not read as images" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(("layout", "words"), [
+    (("images/bar", "images/disc", "samples"), "the classes seem to be in images/: say root="),
+    (("data/train/bar", "data/train/disc", "data/test/bar", "data/test/disc", "preview"), "seem to be in data/"),
+    (("amazon/bar", "amazon/disc", "webcam/Bar", "webcam/Disc"), "hold the same folders bar, disc"),
+    (("real/bar", "real/disc", "sketch/bar", "sketch/star"), "hold the same folders bar"),
+])  # fmt: skip
+def test_other_roots_one_level_too_high_are_named(tmp_path, layout, words):
+    for place in layout:
+        pictures(tmp_path / Path(place).parent, (Path(place).name,))
+    assert words in refusal(tmp_path)
+    names = sorted({place.partition("/")[0] for place in layout})
+    assert find(tmp_path, classes=names).classes == tuple(names)
+
+
+def test_classes_with_a_folder_of_one_name_in_each_are_classes(tmp_path):
+    for name in ("cat", "dog"):
+        pictures(tmp_path / name, ("images",))
+    assert find(tmp_path).classes == ("cat", "dog")
+
+
 def test_repeats_across_training_and_test_data_and_across_classes_are_said(tmp_path, caplog):
     pictures(tmp_path / "train")
     pictures(tmp_path / "test", first=10)
@@ -226,6 +290,18 @@ def test_deep_pictures_of_one_set_share_a_scale(tmp_path):
     assert levels == {4000 >> 4, 800 >> 4}
 
 
+@pytest.mark.parametrize("high", [1.02, 2.0, 9.5])
+def test_floats_somewhat_above_one_keep_their_grey_levels(tmp_path, high):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i, level in enumerate((0.39, 0.5, 0.2)):
+            pixels = np.full((8, 8), level if (name, i) != ("a", 0) else high, np.float32)
+            Image.fromarray(pixels).save(tmp_path / name / f"{i}.tif")
+    found = find(tmp_path)
+    levels = {int(image[0, 0, 0]) for split in ("train", "test") for image in found.load(split).inputs}
+    assert levels == {255, *(int(255 * level / high + 1e-3) for level in (0.39, 0.5, 0.2))}
+
+
 def transparent(mode, ink, alpha=None):
     alpha = (GREY == 255).astype(np.uint8) * 255 if alpha is None else alpha
     bands = [Image.new("L", (64, 64), ink)] * (len(mode) - 1)
@@ -295,19 +371,19 @@ def test_every_file_that_cannot_be_read_is_named_on_one_line(tmp_path, name):
 def test_pictures_are_looked_at_once(tmp_path, monkeypatch):
     """What has been read without an error is not read again before it is loaded, nor by another process."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(_content, "SETTLED", 0)
+    monkeypatch.setattr(content, "SETTLED", 0)
     looked = []
     monkeypatch.setattr(folder, "check", lambda paths: looked.append(len(paths)))
     pictures(tmp_path / "own")
     digest = find(tmp_path / "own").digest
-    _content._memory.clear()
+    content._memory.clear()
     assert find(tmp_path / "own").digest == digest and looked == [8]
     Image.new("RGB", (9, 9)).save(tmp_path / "own" / "disc" / "0.png")
     assert find(tmp_path / "own").digest != digest and looked == [8, 8]
 
 
 def test_a_class_keeps_its_only_training_image(tmp_path):
-    from transferlab.data._split import split_rows
+    from transferlab.data.split import split_rows
 
     found = find(pictures(tmp_path, [f"class_{i:02}" for i in range(12)], count=2))
     train = found.load("train")

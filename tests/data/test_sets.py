@@ -15,10 +15,11 @@ from PIL import Image
 from tests.conftest import labels_are_known, real_data
 from transferlab import data
 from transferlab.config import DataConfig
-from transferlab.data import _generated, _released_mnistm, _samples, folder, mnist, mnistm, svhn, usps
-from transferlab.data._files import cache_dir
-from transferlab.data._photographs import packaged, patches
+from transferlab.data.generated import _generated, _released_mnistm, mnistm
+from transferlab.data.generated._photographs import packaged, patches
+from transferlab.data.pictures import _samples, folder, mnist, svhn, usps
 from transferlab.errors import UserError
+from transferlab.files import cache_dir
 
 needs_data = pytest.mark.skipif(real_data() is None, reason="the full data is not on this machine")
 
@@ -450,7 +451,7 @@ def test_a_part_of_usps_is_called_so(tmp_path, no_data, monkeypatch):
 
 
 def test_training_and_test_images_have_noise_of_their_own():
-    from transferlab.data._selection import transformed
+    from transferlab.data.selection import transformed
 
     grey = np.full((4, 1, 8, 8), 128, np.uint8)
     train, test = (transformed(grey, "noise", split) for split in ("train", "test"))

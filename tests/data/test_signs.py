@@ -12,10 +12,10 @@ from PIL import Image
 from tests.conftest import labels_are_known, real_data
 from transferlab import data
 from transferlab.config import DataConfig
-from transferlab.data import _fonts, _generated, _sign_drawings, syn_numbers, syn_signs
-from transferlab.data._generated import Draws
-from transferlab.data._split import split_rows
-from transferlab.data.gtsrb import CLASSES
+from transferlab.data.generated import _fonts, _generated, _sign_drawings, syn_numbers, syn_signs
+from transferlab.data.generated._generated import Draws
+from transferlab.data.pictures.gtsrb import CLASSES
+from transferlab.data.split import split_rows
 from transferlab.errors import DataMissing, UserError
 
 needs_gtsrb = pytest.mark.skipif(real_data() is None or not (real_data() / "gtsrb").is_dir(), reason="no GTSRB here")
@@ -230,7 +230,7 @@ def test_full_edition_needs_the_photographs_and_the_fonts(no_data, monkeypatch):
 
 @pytest.mark.parametrize("name", ["syn_signs", "syn_numbers", "mnistm"])
 def test_another_version_of_a_generator_is_another_edition(name, no_data, monkeypatch):
-    module = importlib.import_module(f"transferlab.data.{name}")
+    module = importlib.import_module(data.config_class(name).__module__)
     before = find(name, edition="sample")
     monkeypatch.setattr(module, "VERSION", 2)
     after = find(name, edition="sample")

@@ -11,8 +11,8 @@ import pytest
 from tests.conftest import labels_are_known
 from transferlab import data
 from transferlab.config import DataConfig
-from transferlab.data import _speech
-from transferlab.data._split import split_rows
+from transferlab.data.speech import _speech
+from transferlab.data.split import split_rows
 from transferlab.errors import UserError
 
 

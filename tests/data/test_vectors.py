@@ -14,7 +14,9 @@ from PIL import Image
 from tests.conftest import labels_are_known, real_data
 from transferlab import data
 from transferlab.config import DataConfig
-from transferlab.data import _photographs, awa1, newsgroups, patches, reuters
+from transferlab.data.generated import _photographs, patches
+from transferlab.data.text import newsgroups, reuters
+from transferlab.data.vectors import awa1
 from transferlab.errors import UserError
 
 needs_data = pytest.mark.skipif(real_data() is None, reason="the full data is not on this machine")

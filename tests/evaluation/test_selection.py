@@ -16,12 +16,12 @@ from transferlab.config import from_plain
 from transferlab.errors import UserError
 from transferlab.evaluation import evaluator as evaluation
 from transferlab.evaluation.evaluator import Evaluator, Truth, selections
-from transferlab.evaluation.validators import PROBABILISTIC, VALIDATORS, best_row
 from transferlab.map import LABELLED, UNLABELLED
 from transferlab.methods.source import label_loss
 from transferlab.models.predictor import Classifier, Predictor
 from transferlab.problem import Labelled, Unlabelled
 from transferlab.runs import RunFolder
+from transferlab.validators import PROBABILISTIC, VALIDATORS, best_row
 
 
 def tiny(method="dann", select="last", **more):

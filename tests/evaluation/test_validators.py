@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import entropy as scipy_entropy
 
-from transferlab.evaluation import validators as v
+from transferlab import validators as v
 
 RNG = np.random.default_rng(0)
 

@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from transferlab import data, plan, storage
+from transferlab import compatibility, data, storage
 from transferlab.cli import execute
 from transferlab.config import from_plain
-from transferlab.data.dataset import Dataset
+from transferlab.data.contract import Dataset
 from transferlab.map import LABELLED, method_files, method_schema
 from transferlab.runs import RunFolder
 
@@ -114,5 +114,5 @@ def test_an_oracle_is_called_oracle_and_never_the_headline(tmp_path, no_data):
 
 def test_plan_names_a_job_by_everything_that_determines_it(no_data):
     base = tiny("dann")
-    names = {c.fingerprint(plan.digests(c)) for c in (base, tiny("dann", lr=0.02), tiny("dann", log_every=5))}
+    names = {c.fingerprint(compatibility.digests(c)) for c in (base, tiny("dann", lr=0.02), tiny("dann", log_every=5))}
     assert len(names) == 2

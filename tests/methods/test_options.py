@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.methods import tiny
-from transferlab import idle, plan
+from transferlab import compatibility, idle
 from transferlab.config import ModelConfig, TrainConfig
 from transferlab.errors import UserError
 from transferlab.map import method_files, method_schema
@@ -231,6 +231,6 @@ def test_inputs_of_two_sizes_are_refused_before_anything_is_read():
         found = tiny.found(method, "images", False)
         found["source"] = dataclasses.replace(found["source"], shape=(3, 32, 32))
         with pytest.raises(UserError, match=f"{method}: source inputs have 1200 values, target inputs 400: must be"):
-            plan.check(tiny.settings(method), found)
+            compatibility.check(tiny.settings(method), found)
     with pytest.raises(UserError, match="source images have 3 channels, target images 1: must be the same"):
-        plan.check(tiny.settings("self_taught", {"patch": 8}), found)
+        compatibility.check(tiny.settings("self_taught", {"patch": 8}), found)

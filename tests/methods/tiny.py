@@ -10,10 +10,10 @@ import typing
 import torch
 
 from tests.conftest import config, run
-from transferlab import plan
+from transferlab import compatibility
 from transferlab.config import Config, ModelConfig
 from transferlab.data import Found
-from transferlab.data._selection import Selection
+from transferlab.data.selection import Selection
 from transferlab.evaluation.evaluator import selections
 from transferlab.map import LABELLED, NOTHING, method_schema
 from transferlab.models.zero_shot import ZeroShot
@@ -108,7 +108,7 @@ def learn(folder, asked: Config, given: Problem):
 
 def refused(asked: Config, kind: str, same: bool = True) -> None:
     """Raise UserError as the planner does, before anything is trained."""
-    plan.check(asked, found(asked.names["method"], kind, same))
+    compatibility.check(asked, found(asked.names["method"], kind, same))
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """What every kind of predictor has in common: it is known when loaded, and it refuses inputs that it cannot judge."""
 
+import json
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from transferlab import storage
 from transferlab.config import ModelConfig
 from transferlab.errors import UserError
 from transferlab.models import predictor as predictors
@@ -83,6 +85,17 @@ def test_an_unknown_kind_is_one_line(tmp_path):
 
     predictors.save(tmp_path / "p", Clustres(nn.Linear(4, 2)), "ab")
     with pytest.raises(UserError, match="p: a predictor of unknown kind Clustres; .* did you mean Clusters") as error:
+        predictors.load(tmp_path / "p")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("told", [
+    [], {}, {"kind": "Clusters"}, {"kind": "Clusters", "parts": {}, "classes": ["a", "b"]},
+    {"kind": "Classifier", "parts": {"model": 3}, "classes": ["a", "b"]}, {"kind": ["x"], "parts": {}, "classes": []},
+])  # fmt: skip
+def test_a_description_of_another_shape_is_one_line(tmp_path, told):
+    storage.write(tmp_path / "p", Clusters(nn.Linear(4, 2)).state_dict(), {"predictor": json.dumps(told)})
+    with pytest.raises(UserError, match="p: ") as error:
         predictors.load(tmp_path / "p")
     assert "\n" not in str(error.value)
 

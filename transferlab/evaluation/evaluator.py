@@ -18,12 +18,12 @@ from transferlab.errors import Diverged
 from transferlab.evaluation import metrics
 from transferlab.evaluation.collapse import collapse, label_losses
 from transferlab.evaluation.distances import proxy_a_distance
-from transferlab.evaluation.validators import PROBABILISTIC, VALIDATORS, Evidence, best_row
 from transferlab.models.clusters import Clusters
 from transferlab.models.predictor import Predictor
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Labelled, Unlabelled, View
 from transferlab.randomness import fair_sample
+from transferlab.validators import PROBABILISTIC, VALIDATORS, Evidence, best_row
 
 SAMPLE = 1000
 """Inputs per domain that label-free validators, distances and the training accuracy look at."""

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from transferlab.files import write_bytes, write_text
-from transferlab.layouts import words
+from transferlab.naming import metric_words
 
 matplotlib.rcParams["text.parse_math"] = False  # a class may be called a$_$
 matplotlib.rcParams["svg.hashsalt"] = "transferlab"  # the same picture is the same file
@@ -398,7 +398,7 @@ def transfer_matrix(records: Sequence[Mapping[str, Any]], path: Path, baseline: 
     for axes, row, values in zip(grid, rows, shown, strict=True):
         image = axes.imshow(values, cmap="RdBu" if baseline else "Blues", vmin=-most if baseline else 0, vmax=most)
         axes.set_title(
-            fill(row if len(set(metrics.values())) == 1 else f"{row}: {words(metrics[row])}", 18), fontsize=8
+            fill(row if len(set(metrics.values())) == 1 else f"{row}: {metric_words(metrics[row])}", 18), fontsize=8
         )
         axes.set_xticks(range(len(targets)), [fill(name, 20, break_long_words=False) for name in targets], fontsize=7)
         names = [fill(name, 20, break_long_words=False) for name in sources] if axes is grid[0] else [""] * len(sources)
@@ -408,7 +408,7 @@ def transfer_matrix(records: Sequence[Mapping[str, Any]], path: Path, baseline: 
                 dark = values[i, j] > 0.6 * most or (baseline and values[i, j] < -0.6 * most)
                 text = f"{values[i, j]:+.1f}" if baseline else f"{values[i, j]:.1f}"
                 axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "0.2")
-    one = words(shared.pop()) if len(shared := set(metrics.values())) == 1 else "target"
+    one = metric_words(shared.pop()) if len(shared := set(metrics.values())) == 1 else "target"
     what = f"{one}, less that of {baseline}, points" if baseline else f"{one}, per cent"
     figure.colorbar(image, ax=grid.tolist()).set_label(fill(what, 32), fontsize=8)
     _save_chart(figure, path)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transferlab import models, storage
 from transferlab.build import build
 from transferlab.config import ModelConfig
-from transferlab.errors import nearest, require
+from transferlab.errors import UserError, nearest, require
 from transferlab.models.convnet import ConvNet, DomainCritic, Preprocess
 
 
@@ -131,13 +131,17 @@ def load(path: Path) -> tuple[Predictor, tuple[str, ...]]:
     """
     tensors, metadata = storage.read(path)
     require("predictor" in metadata, f"{path}: not a predictor; it is in the run's checkpoints/predictor.safetensors")
-    description: dict[str, Any] = json.loads(metadata["predictor"])
-    kinds, kind = _kinds(), description["kind"]
-    known = f"known are {', '.join(kinds)}{nearest(kind, kinds)}"
-    require(kind in kinds, f"{path}: a predictor of unknown kind {kind}; {known}")
-    predictor = kinds[kind].rebuild(description["parts"], tensors)
+    description: Any = json.loads(metadata["predictor"])
+    kinds = _kinds()
+    try:
+        kind, parts, classes = str(description["kind"]), description["parts"], tuple(map(str, description["classes"]))
+        known = f"known are {', '.join(kinds)}{nearest(kind, kinds)}"
+        require(kind in kinds, f"{path}: a predictor of unknown kind {kind}; {known}")
+        predictor = kinds[kind].rebuild(parts, tensors)
+    except (TypeError, KeyError, ValueError, AttributeError, RuntimeError) as error:
+        raise UserError(f"{path}: does not describe a predictor ({type(error).__name__}: {error})") from None
     storage.fill(predictor, tensors, path)
-    return predictor.eval(), tuple(description["classes"])
+    return predictor.eval(), classes
 
 
 def _kinds() -> dict[str, type[Predictor]]:

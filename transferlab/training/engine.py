@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from transferlab import storage
 from transferlab.config import Config
 from transferlab.errors import Diverged, UserError
-from transferlab.evaluation.validators import best_row
 from transferlab.models.convnet import ConvNet, DomainCritic, normalisation
 from transferlab.problem import Batch, Labelled, Problem
 from transferlab.randomness import key, seed
@@ -34,6 +33,7 @@ from transferlab.training.checkpoint import Learning
 from transferlab.training.progress import Progress
 from transferlab.training.schedules import annealed
 from transferlab.training.store import Store, content_key
+from transferlab.validators import best_row
 
 log = logging.getLogger(__name__)
 

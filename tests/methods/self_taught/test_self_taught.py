@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from tests.conftest import config, problem, run
-from transferlab import sweeps
 from transferlab.errors import UserError
 from transferlab.map import LABELLED, UNLABELLED
 from transferlab.methods.self_taught import self_taught, self_taught_clustering
 from transferlab.models import predictor as predictors
 from transferlab.problem import Labelled, Unlabelled
+from transferlab.reports import sweeps
 from transferlab.training.store import Store
 
 

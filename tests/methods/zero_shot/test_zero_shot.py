@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import config, run
-from transferlab import plan
+from transferlab import compatibility, plan
 from transferlab.cli import execute
 from transferlab.errors import UserError
 from transferlab.map import method_files
@@ -193,7 +193,7 @@ def test_folds_part_the_seen_classes_and_centre_on_their_own_inputs(tmp_path):
 def test_data_that_does_not_describe_its_classes_is_one_clear_line(source, words, no_data):
     settings = plan.config_of(["method=eszsl", f"source={source}", "target=mnist", "data.edition=sample"])
     with pytest.raises(UserError, match=words):
-        plan.find(settings)
+        compatibility.find(settings)
 
 
 def test_letters_tell_digits_far_above_chance(no_data, tmp_path):

@@ -94,7 +94,7 @@ def make_task(problem: Problem, run: Run, kernel: str, signatures: str) -> Task:
     signatures: of length 1, before that centred (less the seen classes' mean), standard (divided by their deviation as
     well) or unit (neither); or raw, as they are; or binary, 1 above the mean of all.
     """
-    assert isinstance(problem.source, Labelled) and problem.signatures is not None  # plan.find sees to it
+    assert isinstance(problem.source, Labelled) and problem.signatures is not None  # compatibility.find sees to it
     x, seen, table = problem.source.inputs, len(problem.source_classes), problem.signatures
     if signatures in ("centred", "standard"):
         of_seen = table[:seen].cpu().double()  # not every accelerator has it

@@ -1,0 +1,160 @@
+"""What fits what: data, method, options and net, decided before a run and without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from transferlab import data, idle
+from transferlab.config import Config
+from transferlab.data.contract import Dataset, Found, Labels
+from transferlab.data.split import split_rows
+from transferlab.errors import require
+from transferlab.map import LABELLED, Role, Sees, method_schema
+from transferlab.models.architectures import ONE_DOMAIN, architecture, normalisation_of
+from transferlab.runs import digests_of
+from transferlab.validators import PROBABILISTIC, VALIDATORS
+
+
+def find(config: Config) -> dict[str, Found]:
+    """The data of both domains. Raises :class:`UserError` where there is none, or method and data do not fit."""
+    found = {role: data.find(config.names[role], getattr(config, role), config.data) for role in ("source", "target")}
+    check(config, found)
+    return found
+
+
+def check(config: Config, found: Mapping[str, Found]) -> None:
+    """Raise :class:`UserError` where the data, the method and its options, or the net do not fit each other."""
+    sees = method_schema(config.names["method"]).sees
+    _check_labels(config, sees, found)
+    _check_inputs(config, sees, found)
+    _check_batch(config, sees)
+    _check_select(config, sees)
+    if sees.classes == "disjoint":
+        _check_signatures(config, found)
+    config.method.check(idle.case(config, found))
+    _check_samples(config, sees, found)
+
+
+def digests(config: Config) -> dict[str, str]:
+    """What the data that :func:`find` finds is known by."""
+    return digests_of(find(config))
+
+
+def _check_labels(config: Config, sees: Sees, found: Mapping[str, Found]) -> None:
+    method = f"method={config.names['method']}"
+    for role, sight in (("source", sees.source), ("target", sees.target)):
+        few = getattr(config, role).per_class
+        where = f"{role}.per_class={few}"
+        require(few is None or sight == LABELLED, f"{where}: {method} sees no {role} labels, and this would use them")
+        labels = bool(found[role].classes)
+        require(labels or sight != LABELLED, f"{method}: learns from {role} labels; {found[role].name} has none")
+    ours, theirs = found["source"].classes, found["target"].classes
+    few = sees.source == LABELLED and len(ours) < sees.seen
+    require(not few, f"{method}: needs at least {sees.seen} classes to learn from, the source has {_listed(ours)}")
+    require(
+        len(theirs) != 1,
+        f"target={config.names['target']}: has one class alone ({theirs[0] if theirs else ''}); any guess is right",
+    )
+    require(bool(theirs), f"target={config.names['target']}: has no labels to evaluate by")
+    both = f"source={config.names['source']} has {_listed(ours)}, target={config.names['target']} has {_listed(theirs)}"
+    fits = {"same": ours == theirs, "any": True, "disjoint": not set(ours) & set(theirs)}
+    needs = {"same": "the same classes in both domains", "disjoint": "classes in the target that the source lacks"}
+    require(fits[sees.classes], f"{method}: needs {needs.get(sees.classes)}; {both}")
+
+
+def _check_samples(config: Config, sees: Sees, found: Mapping[str, Found]) -> None:
+    """Refuse domains with too few samples, where their labels can be known before they are loaded."""
+    for role, domain in found.items():
+        if domain.labels is not None:
+            tested = len(domain.labels("test")) > 0
+            require(tested, f"{role}={config.names[role]}: none of its test samples is of these classes")
+            training_rows(config, role, getattr(sees, role), domain.labels("train"), domain.classes)
+
+
+def _check_inputs(config: Config, sees: Sees, found: Mapping[str, Found]) -> None:
+    ours, theirs = found["source"].shape, found["target"].shape
+    both = f"source={config.names['source']} has {ours}, target={config.names['target']} has {theirs}"
+    kinds = [f.kind for f in found.values()]
+    images = kinds == ["images", "images"]  # brought to model.input_size
+    require(images or ours == theirs, f"inputs of another shape in each domain: {both}")
+    require(kinds[0] == kinds[1], f"inputs of another kind in each domain: {both}, {' and '.join(kinds)}")
+    if idle.trains_net(config):
+        fits = kinds[0] != "vectors" or config.model.name == "mlp"
+        require(fits, f"model={config.model.name}: is for images, {both}; use model=mlp")
+        how = normalisation_of(config.model, kinds[0])
+        require(how != "domain" or sees.joint, ONE_DOMAIN)
+        if kinds[0] != "vectors":
+            sides = idle.case(config, found).shapes[0][1:]
+            hint = f"{config.model.name}: {' x '.join(map(str, sides))} leaves nothing for a convolution to look at"
+            fix = "a larger model.input_size" if images else "model=mlp"
+            require(architecture(config.model).fits(min(sides)), f"model={hint}; use {fix}")
+
+
+def _check_select(config: Config, sees: Sees) -> None:
+    """A validator needs a labelled source of the target's classes, a target without labels, and often probabilities."""
+    name, method = config.select, f"method={config.names['method']}"
+    adapts = sees.source == LABELLED and sees.target != LABELLED and sees.classes == "same"
+    require(name == "last" or adapts, f"select={name}: {method} is not unsupervised adaptation; leave select=last")
+    possible = [v for v in VALIDATORS if v not in PROBABILISTIC]
+    margins = name in PROBABILISTIC and not config.method.probabilities
+    require(
+        not margins, f"select={name}: needs probabilities, {method} has none; allowed are last, {', '.join(possible)}"
+    )
+
+
+def _check_batch(config: Config, sees: Sees) -> None:
+    size = config.train.batch_size
+    needed = max(sees.batch, 2 if sees.net and config.model.batch_norm else 1)
+    why = "model.batch_norm=true" if needed > sees.batch else f"method={config.names['method']}"
+    require(size >= needed, f"train.batch_size={size}: {why} needs at least {needed} samples of each domain")
+
+
+def _check_signatures(config: Config, found: Mapping[str, Found]) -> None:
+    method, lengths = f"method={config.names['method']}", []
+    for role, f in found.items():
+        none = f"{method}: needs a signature of each class; {role}={config.names[role]} has none"
+        require(f.described > 0, none)
+        lengths.append(f"{role}={config.names[role]} of {f.described} numbers")
+    same = found["source"].described == found["target"].described
+    require(same, f"{method}: needs signatures of one kind for all classes; {' and '.join(lengths)}")
+
+
+def _listed(classes: tuple[str, ...]) -> str:
+    if not classes:
+        return "none"
+    shown = classes if len(classes) <= 4 else (*classes[:2], "…", classes[-1])
+    return f"{len(classes)} ({', '.join(shown)})"
+
+
+def training_rows(
+    config: Config, role: str, sight: Role, data: Dataset | Labels, classes: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers for training and for validation in the training set of a domain, source or target.
+
+    sight: what the method sees of it. Where that is the labels, each of ``classes`` must have samples. Raises
+    :class:`~transferlab.errors.UserError` for one that has none, or fewer than ``per_class`` asks for, and where a
+    validator has nothing to choose by.
+    """
+    where, wanted = f"{role}={config.names[role]}", getattr(config, role).per_class
+    rows, validation = split_rows(data, config.data.validation, sight == LABELLED)
+    fits = config.select == "last" or len(validation) >= 2  # one sample has no spread
+    held = f"of the {role} {len(validation)} are held out to choose by, and 2 are needed; see data.validation"
+    require(fits, f"select={config.select}: {held}")
+    if sight == LABELLED:
+        assert data.labels is not None
+        there = np.isin(np.arange(len(classes)), data.labels[rows])
+        empty = ", ".join(name for name, one in zip(classes, there, strict=True) if not one)
+        require(not empty, f"{where}: class {empty} has no training samples; leave it out")
+    if wanted is not None:
+        assert data.labels is not None
+        rng = np.random.default_rng([config.seed, wanted])
+        kept = []
+        for label, name in enumerate(classes):
+            of_class = rows[data.labels[rows] == label]
+            enough = len(of_class) >= wanted
+            require(enough, f"{role}.per_class={wanted}: class {name} has only {len(of_class)} samples to train on")
+            kept.append(rng.permutation(of_class)[:wanted])
+        rows = np.sort(np.concatenate(kept))
+    return rows, validation

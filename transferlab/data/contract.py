@@ -1,0 +1,95 @@
+"""What every data set looks like to the rest of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from transferlab.errors import require
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known of one split before its inputs are read: labels int64 [N], and groups as in :class:`Dataset`."""
+
+    labels: np.ndarray
+    groups: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One split of one domain, resident in memory and read-only.
+
+    inputs: uint8 images [N, C, H, W], float32 spectrograms [N, 1, T, F], or float32 vectors [N, D].
+    labels: int64 [N], indices into ``classes``; None where the data has none.
+    provenance: name, edition, split, count, sha256 of the files, and what else made the data.
+    signatures: float32 [C, M], a description of each class, where the data has them.
+    groups: int64 [N], where rows of one value, such as frames of one video, must not be parted.
+    """
+
+    inputs: np.ndarray
+    labels: np.ndarray | None
+    classes: tuple[str, ...]
+    provenance: dict[str, Any] = field(default_factory=dict)
+    signatures: np.ndarray | None = None
+    groups: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for array in (self.inputs, self.labels, self.signatures, self.groups):
+            if array is not None:
+                array.setflags(write=False)
+        if self.labels is not None and len(self.labels):
+            low, high, count = int(self.labels.min()), int(self.labels.max()), len(self.classes)
+            wrong = low if low < 0 else high
+            where = f"{self.provenance.get('name', 'data')}: label {wrong}"
+            require(0 <= wrong < count, f"{where} is out of range; {count} classes allow 0 to {count - 1}")
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+class Settings(Protocol):
+    """Where data may come from; see ``config.DataConfig``."""
+
+    @property
+    def root(self) -> str | None: ...
+    @property
+    def edition(self) -> str: ...
+    @property
+    def download(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Found:
+    """A data set that is at hand; load("train" | "test") reads a split.
+
+    classes is empty where the data has no labels. shape is one sample's: (C, H, W), (1, T, F) or (D,). digest: of all
+    that determines the samples but the options, files by their content; see :func:`~transferlab.data.content.digest`.
+    described: how many numbers describe each class, 0 where nothing does. remark: what was met on the way that is not
+    in the data. labels: those of a split, in its order, where they are known without reading the inputs: then what they
+    do not allow is refused before a run begins. sound: whether the samples are spectrograms. idle: options of the data
+    set that change nothing here, each with what makes it so.
+    """
+
+    name: str
+    edition: str
+    classes: tuple[str, ...]
+    shape: tuple[int, ...]
+    load: Callable[[str], Dataset]
+    digest: str
+    described: int = 0
+    remark: str = ""
+    labels: Callable[[str], Labels] | None = None
+    sound: bool = False
+    idle: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """images, vectors or spectrograms."""
+        return "vectors" if len(self.shape) == 1 else "spectrograms" if self.sound else "images"

@@ -1,0 +1,195 @@
+"""What lies in a folder of images: classes, training and test part, and what is neither."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transferlab.data.pictures._images import images_in, is_image, is_system, leads_to, places
+from transferlab.errors import UserError, printable, require, some
+
+SPLITS = {
+    "train": frozenset({"train", "training", "trn", "trainset"}),
+    "test": frozenset({"test", "testing", "tst", "testset", "eval", "evaluation"}),
+    "validation": frozenset({"val", "valid", "validation", "dev", "development"}),
+}
+"""What people call the parts of a data set, in whatever case."""
+
+CONTAINERS = frozenset({"data", "dataset", "image", "images", "img", "imgs", "photos", "pictures"})
+"""What people call a folder that holds a data set, and hardly a class."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """images: of each split, each class and in order; "train" alone where the folder is not divided.
+
+    passed: files and folders that are no part of the data.
+    """
+
+    root: Path
+    images: Mapping[str, Mapping[str, Sequence[Path]]]
+    passed: Sequence[Path]
+
+    @property
+    def files(self) -> list[Path]:
+        """Every image."""
+        return [path for part in self.images.values() for files in part.values() for path in files]
+
+    def name(self, path: Path) -> str:
+        """Where in the folder ``path`` is."""
+        return printable(path.relative_to(self.root).as_posix())
+
+    @property
+    def remark(self) -> str:
+        """What was passed over, in a few words."""
+        if not self.passed:
+            return ""
+        folders = sum(path.is_dir() for path in self.passed)
+        parts = [(len(self.passed) - folders, "file"), (folders, "folder")]
+        counts = " and ".join(f"{count} {kind}{'s' * (count > 1)}" for count, kind in parts if count)
+        return f"{counts} passed over: {some([self.name(path) + '/' * path.is_dir() for path in self.passed])}"
+
+
+def read_tree(root: Path, without: Collection[str] = (), named: Collection[str] | None = None) -> Tree:
+    """root/<class>/…/*.png, or root/train/<class>/… and root/test/<class>/….
+
+    without: folders that are no classes. named: classes that the user has named, which settles what they are.
+    Raises :class:`UserError`, which says what is there and what to do, where it is neither.
+    """
+    folders, passed = _children(root, root, without)
+    parts = _parts(root, folders)
+    if not parts:
+        _refuse_domains(root, folders, named or ())
+        classes, more = _classes(root, folders, 2)
+        return Tree(root, {"train": classes}, sorted(passed + more))
+    passed += [folder for folder in folders if folder not in parts.values()]
+    images = {}
+    for split, folder in parts.items():
+        inner = _inner(folder)
+        of_split, more = _children(inner, root, without)
+        _refuse_domains(inner, of_split, named or ())
+        images[split], passed_there = _classes(inner, of_split, 1)
+        passed += more + passed_there
+    missing = sorted(set(images["train"]) ^ set(images["test"]))
+    there = " and ".join(f"{folder.name}/" for folder in parts.values())
+    require(not missing, f"{root}: class {', '.join(missing)} is in only one of {there}")
+    return Tree(root, images, sorted(passed))
+
+
+def _children(folder: Path, root: Path, without: Collection[str] = ()) -> tuple[list[Path], list[Path]]:
+    """The folders in ``folder`` that may hold data, and what else there is, links back into ``root`` included."""
+    try:
+        there = sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"{folder}: not readable ({error.strerror})") from None
+    links = any(path.is_symlink() for path in there)
+    seen = {root.resolve()} if folder == root else places(root) if links else set()
+    folders = [
+        path
+        for path in there
+        if path.is_dir()
+        and not is_system(path.name)
+        and path.name not in without
+        and not (path.is_symlink() and leads_to(path, seen))
+    ]
+    return folders, [path for path in there if path not in set(folders)]
+
+
+def _flat(folder: Path, root: Path) -> bool:
+    """Whether most of a folder's images lie in it directly; a stray one among sub-folders decides nothing."""
+    folders, others = _children(folder, root)
+    direct = sum(is_image(path) for path in others if not is_system(path.name))
+    return not folders or direct > sum(len(images_in(path, root)[0]) for path in folders)
+
+
+def _inner(folder: Path) -> Path:
+    """``folder``, or where its sub-folders are that hold all its images, if it is wrapped in single folders."""
+    folders, _ = _children(folder, folder)
+    wrapped = len(folders) == 1 and not _flat(folder, folder) and bool(_children(folders[0], folder)[0])
+    return _inner(folders[0]) if wrapped else folder
+
+
+def _split_of(folder: Path) -> str | None:
+    """Which part of a data set a folder is called as: Train, seg_test, trainImages."""
+    words = {word.casefold() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", folder.name)}
+    called = [split for split, names in SPLITS.items() if names & words]
+    return called[0] if len(called) == 1 else None
+
+
+def _plain(folder: Path) -> bool:
+    return any(folder.name.casefold() in names for names in SPLITS.values())
+
+
+def _parts(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
+    """The folders of the training and test part; none where ``folders`` are classes.
+
+    A class may be called train; but then its images lie in it directly, and no class is called test.
+    """
+    called = {folder: split for folder in folders if (split := _split_of(folder))}
+    flat = [folder for folder in called if _flat(folder, root)]
+    divided = [folder for folder in called if folder not in flat]
+    plainly = [folder for folder in flat if _plain(folder)]
+    if len({called[folder] for folder in plainly}) > 1 and not divided:
+        there = " and ".join(f"{folder.name}/" for folder in plainly)
+        raise UserError(f"{root}: {there} hold images, but a folder for each class is needed in them")
+    if not any(map(_plain, divided)) and len({called[folder] for folder in divided}) < 2:
+        return {}  # train_station/ and the like
+    of_split = {split: [folder for folder in divided if called[folder] == split] for split in SPLITS}
+    names = ", ".join(f"{folder.name}/" for folder in divided)
+    whole = len(of_split["train"]) == len(of_split["test"]) == 1
+    advice = f"say root={(of_split['train'] or divided)[0]} to have a share of that kept for testing"
+    if of_split["validation"] and of_split["train"] and not of_split["test"]:
+        advice = f"rename {of_split['validation'][0].name}/ to test/, or {advice}"
+    require(whole, f"{root}: has {names} with classes in it; both train/ and test/ are needed, one of each: {advice}")
+    return {split: of_split[split][0] for split in ("train", "test")}
+
+
+def _refuse_domains(root: Path, folders: Sequence[Path], named: Collection[str]) -> None:
+    """Refuse a folder of which most parts hold the same classes, or that holds the data set: it is a level too high."""
+    divided = [folder for folder in folders if not _flat(folder, root)]
+    if set(named) == {printable(folder.name) for folder in folders}:
+        return
+    inside = {folder: [path.name.casefold() for path in _children(_inner(folder), root)[0]] for folder in divided}
+    for folder, of_folder in inside.items():
+        if folder.name.casefold() in CONTAINERS and len(of_folder) > 1 and len(divided) == 1 < len(folders):
+            raise UserError(f"{root}: the classes seem to be in {folder.name}/: say root={folder}")
+    parts = [folder for folder in divided if len(inside[folder]) > 1 or any(_plain(Path(n)) for n in inside[folder])]
+    if len(parts) < max(2, len(folders) / 2):
+        return
+    inner = [_inner(folder) for folder in parts]
+    times = Counter(name for folder in parts for name in inside[folder])
+    common = sorted(name for name, count in times.items() if count > len(parts) / 2)
+    if not common:
+        return
+    there, names = some([f"{folder.name}/" for folder in parts]), ",".join(printable(folder.name) for folder in folders)
+    raise UserError(
+        f"{root}: {there} hold the same folders {some(common)}: if they are domains, say root={inner[0]}; if parts of "
+        f"a data set, call them train/ and test/; if classes, say so with classes=[{names}]"
+    )
+
+
+def _classes(folder: Path, folders: Sequence[Path], least: int) -> tuple[dict[str, Sequence[Path]], list[Path]]:
+    """The images of each class, at least so many, and what is passed over."""
+    where = f"{folder}: needs a sub-folder for each of at least 2 classes, has {len(folders)}"
+    if len(folders) == 1 and (inner := _inner(folder)) != folder:
+        names = some([f"{path.name}/" for path in _children(inner, folder)[0]])
+        raise UserError(f"{where}; {names} lie in {inner}: say root={inner}")
+    loose = sum(is_image(path) for path in folder.iterdir() if not is_system(path.name)) if len(folders) < 2 else 0
+    require(len(folders) >= 2, f"{where}{f' and {loose} images beside' if loose else ''}")
+    classes: dict[str, Sequence[Path]] = {}
+    passed = []
+    for of_class in folders:
+        images, more = images_in(of_class, folder)
+        fits = len(images) >= least
+        other = f" beside {some([path.name for path in more])}, which are not read as images" if more else ""
+        has = f"{of_class}: needs at least {least} images, has {len(images)}{other}"
+        require(fits, f"{has}; fill the folder or remove it")
+        name = unicodedata.normalize("NFC", printable(of_class.name))  # as other systems code its accents
+        require(name not in classes, f"{folder}: two folders are called {name}")
+        classes[name] = images
+        passed += more
+    return classes, passed

@@ -1,0 +1,122 @@
+"""Options that every data set shares: which classes, how many labelled samples, which transformation."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from transferlab.data.contract import Dataset, Found, Labels
+from transferlab.errors import nearest, require
+
+
+@dataclass
+class Selection:
+    """What of a data set makes a domain. Each data set's ``Config`` begins with these."""
+
+    classes: list[str] | None = None
+    """Only these classes, in this order; null: all."""
+    per_class: int | None = None
+    """Labelled training samples of each class, of those left by test and validation, drawn by the seed; null: all."""
+    transform: Literal["none", "inverted", "permuted", "noise"] = "none"
+    """Another domain of the same images: negative, pixels in one fixed random order, Gaussian noise."""
+
+    def check(self, found: Found) -> None:
+        """Raise :class:`~transferlab.errors.UserError` for what ``found`` does not have."""
+        where = found.name
+        if self.classes is not None:
+            require(bool(found.classes), f"{where}.classes={self.classes}: the data has no labels")
+            require(len(self.classes) >= 1, f"{where}.classes=[]: at least one class is needed")
+            for name in self.classes:
+                allowed = ", ".join(found.classes)
+                hint = f"{where}.classes: no class {name}; allowed are {allowed}{_meant(name, found.classes)}"
+                require(name in found.classes, hint)
+            require(
+                len(set(self.classes)) == len(self.classes), f"{where}.classes={self.classes}: a class stands twice"
+            )
+        if self.per_class is not None:
+            require(self.per_class >= 1, f"{where}.per_class={self.per_class}: must be at least 1")
+            require(bool(found.classes), f"{where}.per_class={self.per_class}: the data has no labels")
+        if self.transform != "none":
+            require(len(found.shape) == 3, f"{where}.transform={self.transform}: is for images, these are vectors")
+
+
+def _meant(name: str, classes: tuple[str, ...]) -> str:
+    """Which class may be meant by a wrong name: without quotes, 1.10 is read as the number 1.1."""
+    alike = [other for other in classes if (value := _number(other)) is not None and value == _number(name)]
+    return f"; write classes=['{alike[0]}'], with quotes around the name" if alike else nearest(name, classes)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def select(found: Found, selection: Selection) -> Found:
+    """``found`` with the classes and the transformation that ``selection`` asks for."""
+    selection.check(found)
+    if selection.classes is None and selection.transform == "none":
+        return found
+    classes = tuple(selection.classes) if selection.classes is not None else found.classes
+
+    def load(split: str) -> Dataset:
+        data = found.load(split)
+        if selection.classes is not None:
+            data = of_classes(data, classes)
+        if selection.transform != "none":
+            data = dataclasses.replace(data, inputs=transformed(data.inputs, selection.transform, split))
+        asked = {k: v for k, v in vars(selection).items() if k in ("classes", "transform")}
+        return dataclasses.replace(data, provenance={**data.provenance, "count": len(data), **asked})
+
+    def labels(split: str) -> Labels:
+        assert found.labels is not None
+        every = found.labels(split)
+        rows, kept = _relabelled(every.labels, found.classes, classes)
+        return Labels(kept, None if every.groups is None else every.groups[rows])
+
+    return dataclasses.replace(found, classes=classes, load=load, labels=labels if found.labels else None)
+
+
+def of_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
+    """``data`` with ``classes`` alone, labelled in their order."""
+    assert data.labels is not None
+    rows, labels = _relabelled(data.labels, data.classes, classes)
+    old_labels = [data.classes.index(name) for name in classes]
+    signatures = None if data.signatures is None else data.signatures[old_labels]
+    groups = None if data.groups is None else data.groups[rows]
+    return Dataset(data.inputs[rows], labels, classes, data.provenance, signatures, groups)
+
+
+def _relabelled(labels: np.ndarray, old: tuple[str, ...], new: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """bool [N], which rows are of the classes ``new``, and these rows' labels among them."""
+    new_label = np.full(len(old), -1)
+    new_label[[old.index(name) for name in new]] = np.arange(len(new))
+    rows = new_label[labels] >= 0
+    return rows, new_label[labels][rows]
+
+
+def transformed(images: np.ndarray, name: str, split: str = "train") -> np.ndarray:
+    """uint8 [N, C, H, W] as another domain; the same permutation for every image, noise of 50 grey levels.
+
+    Training and test images have noise of their own.
+    """
+    require(images.dtype == np.uint8, f"transform={name}: is for images, these are numbers of another kind")
+    if name == "inverted":
+        return 255 - images
+    rng = np.random.default_rng(0)
+    if name == "permuted":
+        height, width = images.shape[2:]
+        order = rng.permutation(height * width)
+        return images.reshape(*images.shape[:2], -1)[:, :, order].reshape(images.shape)
+    if split == "test":
+        rng = np.random.default_rng([0, 1])
+    noisy = np.empty_like(images)
+    for start in range(0, len(images), 1000):  # in pieces: noise is drawn in float32
+        part = images[start : start + 1000]
+        noise = rng.standard_normal(part.shape, dtype=np.float32) * 50
+        noisy[start : start + 1000] = np.clip(part + noise, 0, 255).astype(np.uint8)
+    return noisy

@@ -1,0 +1,1 @@
+"""What finished runs say together: sweeps, tables and the forms they are shown in, all functions of records."""
