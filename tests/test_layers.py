@@ -1,0 +1,48 @@
+"""The rooms of the package stand on floors: what a module imports lies below its room, and nothing goes round."""
+
+import ast
+from pathlib import Path
+
+import transferlab
+
+PACKAGE = Path(transferlab.__file__).parent
+FLOORS = [
+    {"errors", "options", "intervals", "randomness", "validators"},
+    {"build", "files", "locks", "map", "numerics"},
+    {"data", "storage"},
+    {"config", "problem"},
+    {"hydra_adapter", "models", "naming", "runs"},
+    {"evaluation", "idle", "records", "training"},
+    {"compatibility", "methods", "photographs"},
+    {"dispatch"},
+    {"precision"},
+    {"plan"},
+    {"reports"},
+    {"manual"},
+    {"cli"},
+    {"__main__"},
+]
+"""Lowest first; what the package's own ``__init__`` says is for all."""
+
+
+def imports(body):
+    """The modules of the package that are imported, in functions too; not what is for the type checker alone."""
+    for node in body:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "transferlab":
+            below = (node.module or "").split(".")[1:]
+            yield from [below[0]] if below else [alias.name for alias in node.names]
+        for part in ("body", "orelse", "handlers", "finalbody"):
+            yield from imports(getattr(node, part, []))
+
+
+def test_every_import_goes_down():
+    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    up = []
+    for path in PACKAGE.rglob("*.py"):
+        room = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        for other in imports(ast.parse(path.read_text(encoding="utf-8")).body):
+            if room not in ("__init__", other) and not other.startswith("__") and floor[other] >= floor[room]:
+                up.append(f"{path.relative_to(PACKAGE)} imports {other}")
+    assert up == []
