@@ -15,9 +15,9 @@ def test_an_unlabelled_view_owns_no_labels():
     data = dataset()
     seen = view(data, np.arange(10), UNLABELLED, 28, torch.device("cpu"))
     assert isinstance(seen, Unlabelled) and not isinstance(seen, Labelled)
-    assert set(vars(seen)) == {"inputs"}
+    assert set(vars(seen)) == {"inputs", "rows"} and seen.rows is None
     batch = problem(LABELLED, UNLABELLED).batches(source=4, target=4)("s", 0)
-    assert set(vars(batch.target)) == {"inputs"}
+    assert set(vars(batch.target)) == {"inputs", "rows"}
 
 
 def test_nothing_is_nothing():
@@ -66,3 +66,17 @@ def test_validation_with_large_groups_and_with_one():
     assert set(held_out) == set(range(100, 140)) and len(train) == 160
     with pytest.raises(UserError, match="single group"):
         split_rows(dataclasses.replace(large, groups=np.zeros(200, np.int64)), 5000)
+
+
+def test_a_batch_knows_its_rows_and_its_parts():
+    p = problem(LABELLED, UNLABELLED)
+    batch = p.batches(source=5, target=7)("stage", 1)
+    assert torch.equal(batch.source.inputs, p.source.inputs[batch.source.rows])
+    assert torch.equal(batch.source.labels, p.source.labels[batch.source.rows])
+    assert torch.equal(batch.target.inputs, p.target.inputs[batch.target.rows])
+    assert batch.is_target.tolist() == [0.0] * 5 + [1.0] * 7
+    source, target = batch.split(batch.inputs)
+    assert torch.equal(source, batch.source.inputs.expand(-1, 3, -1, -1)) and torch.equal(target, batch.target.inputs)
+    alone = p.batches(target=4)("stage", 0)
+    assert len(alone.split(alone.inputs)[0]) == 0 and alone.is_target.tolist() == [1.0] * 4
+    assert p.batches(source=4)("stage", 0).is_target.tolist() == [0.0] * 4

@@ -21,17 +21,28 @@ from transferlab.randomness import Order
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """Training inputs of a domain, on the device: uint8 images [N, C, H, W], or float32 as :class:`Dataset` has it."""
+    """Training inputs of a domain, on the device: uint8 images [N, C, H, W], or float32 as :class:`Dataset` has it.
+
+    rows: in a batch, int64 [N], where each input is in the training set.
+    """
 
     inputs: Tensor
+    rows: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Training inputs of a domain as above, with their labels int64 [N]."""
+    """Training inputs of a domain and ``rows`` as above, with their labels int64 [N]."""
 
     inputs: Tensor
     labels: Tensor
+    rows: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
 
 
 View = Unlabelled | Labelled
@@ -45,12 +56,28 @@ class Batch:
     target: View | None
 
     def __len__(self) -> int:
-        return sum(len(view.inputs) for view in (self.source, self.target) if view is not None)
+        return sum(map(len, self._parts))
+
+    @property
+    def _parts(self) -> list[View]:
+        return [view for view in (self.source, self.target) if view is not None]
+
+    @property
+    def is_target(self) -> Tensor:
+        """float32 [B]: 0 for each input of the source, 1 for each of the target, in the order of ``inputs``."""
+        domains = torch.ones(len(self), device=self._parts[0].inputs.device)
+        self.split(domains)[0].zero_()
+        return domains
+
+    def split(self, of_inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The source's part and the target's of something [B, ...] that was made of ``inputs``."""
+        count = 0 if self.source is None else len(self.source)
+        return of_inputs[:count], of_inputs[count:]
 
     @property
     def inputs(self) -> Tensor:
         """Source inputs, then target inputs, [B_s + B_t, ...]; grey images are replicated where needed."""
-        parts = [view.inputs for view in (self.source, self.target) if view is not None]
+        parts = [view.inputs for view in self._parts]
         shape = max(part.shape[1:] for part in parts)
         return torch.cat([part.expand(-1, *shape) for part in parts])
 
@@ -95,8 +122,8 @@ class Problem:
             picked = order.take(step * size, size).to(view.inputs.device)
             inputs = view.inputs.index_select(0, picked)
             if isinstance(view, Labelled):
-                return Labelled(inputs, view.labels.index_select(0, picked))
-            return Unlabelled(inputs)
+                return Labelled(inputs, view.labels.index_select(0, picked), picked)
+            return Unlabelled(inputs, picked)
 
         def draw(stage: str, step: int) -> Batch:
             return Batch(

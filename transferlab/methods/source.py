@@ -35,6 +35,6 @@ def label_loss(net: ConvNet) -> Loss:
 
     def loss(batch, progress):
         labelled = batch.source if isinstance(batch.source, Labelled) else batch.target
-        return {"label": F.cross_entropy(net(labelled.inputs).float(), labelled.labels)}
+        return {"label": F.cross_entropy(net(labelled.inputs), labelled.labels)}
 
     return loss

@@ -50,7 +50,7 @@ def train_on_target(
     """Minimise the cross-entropy of ``net`` (inputs -> logits) on the target's labelled samples."""
 
     def loss(batch, progress):
-        return {"label": F.cross_entropy(net(batch.target.inputs).float(), batch.target.labels)}
+        return {"label": F.cross_entropy(net(batch.target.inputs), batch.target.labels)}
 
     draw = problem.batches(target=batch_size(problem, run))
     run.train(stage, {"net": net}, loss, draw, predictor, steps=steps, options=options)

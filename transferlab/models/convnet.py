@@ -227,8 +227,12 @@ class ConvNet(nn.Module):
     def hidden(self, features: Tensor) -> Tensor:
         return self.trunk(features)
 
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits [B, classes] of features: float32, whatever precision the layers compute in."""
+        return self.head(self.hidden(features)).float()
+
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.hidden(self.features(images)))
+        return self.classify(self.features(images))
 
 
 def check_inputs(fits: bool, wanted: str, inputs: Tensor) -> None:
@@ -238,7 +242,7 @@ def check_inputs(fits: bool, wanted: str, inputs: Tensor) -> None:
 
 
 class DomainCritic(nn.Sequential):
-    """The domain classifier G_d: features [B, F] -> logits [B] that an image is of the target domain.
+    """The domain classifier G_d: features [B, F] -> float32 logits [B] that an image is of the target domain.
 
     It has no batch normalisation: with each domain normalised by itself, it could not see that their means differ.
     """
@@ -248,6 +252,9 @@ class DomainCritic(nn.Sequential):
         dense = _dense(net.feature_size, widths, 0, replace(config, dropout=0.0))
         super().__init__(*dense, nn.Linear(widths[-1] if widths else net.feature_size, 1), nn.Flatten(0))
         initialise(self, config)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features).float()
 
 
 def _extractor(convs: Sequence[Conv], channels: int, norms: int, activation: str) -> nn.Sequential:

@@ -100,7 +100,7 @@ class Progressive(Predictor):
         return traces
 
     def logits(self, inputs: Tensor) -> Tensor:
-        return self.traces(inputs)[-1][-1]
+        return self.traces(inputs)[-1][-1].float()
 
     def check(self, inputs: Tensor) -> None:
         column = self.columns[0]

@@ -60,22 +60,20 @@ class Config(Options):
 def fit(config: Config, problem: Problem, run: Run) -> Classifier:
     net = run.net(problem)
     critic = run.critic(net)
-    size = run.config.train.batch_size
-    # 0: source, 1: target
-    domains = torch.arange(2, device=run.device).repeat_interleave(size).float()
 
     def loss(batch, progress):
         features = net.features(batch.inputs)
         # All features pass the label predictor, so that its batch normalisation knows both domains.
-        logits = net.head(net.hidden(features))[:size]
+        logits, _ = batch.split(net.classify(features))
         # Lambda scales what reaches the features; the critic itself learns at full strength.
         factor = config.largest_lambda * domain_adaptation(progress, config.gamma)
-        critic_logits = critic(reverse_gradient(features, factor))
+        told_apart = critic(reverse_gradient(features, factor))
         return {
-            "label": F.cross_entropy(logits.float(), batch.source.labels),
-            "critic": config.critic_weight * F.binary_cross_entropy_with_logits(critic_logits.float(), domains),
+            "label": F.cross_entropy(logits, batch.source.labels),
+            "critic": config.critic_weight * F.binary_cross_entropy_with_logits(told_apart, batch.is_target),
         }
 
+    size = run.config.train.batch_size
     draw = problem.batches(source=size, target=size)
     predictor = Classifier(net, critic=critic)
     run.train("adapt", {"net": net, "critic": critic}, loss, draw, predictor)

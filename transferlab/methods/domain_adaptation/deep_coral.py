@@ -34,16 +34,16 @@ class Config(Options):
 
 def fit(config: Config, problem: Problem, run: Run) -> Classifier:
     net = run.net(problem)
-    size = run.config.train.batch_size
 
     def loss(batch, progress):
         # The last layer's outputs, where the paper puts the loss (its fc8).
-        logits = net(batch.inputs).float()
+        source, target = batch.split(net(batch.inputs))
         return {
-            "label": F.cross_entropy(logits[:size], batch.source.labels),
-            "coral": config.weight * coral(logits[:size], logits[size:]),
+            "label": F.cross_entropy(source, batch.source.labels),
+            "coral": config.weight * coral(source, target),
         }
 
+    size = run.config.train.batch_size
     draw = problem.batches(source=size, target=size)
     predictor = Classifier(net, features_at="logits")
     run.train("adapt", {"net": net}, loss, draw, predictor)

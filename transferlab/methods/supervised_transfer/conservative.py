@@ -88,7 +88,7 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
         logits = net.head(hidden).float()
         losses = {"label": F.cross_entropy(logits, labels)}
         if config.keep != "weights":
-            answer = teacher(inputs).float()
+            answer = teacher(inputs)
         if config.keep != "weights" and same:
             losses = {"label": divergence_regularised(logits, labels, answer, config.rho)}
         elif config.keep != "weights":

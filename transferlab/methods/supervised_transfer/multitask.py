@@ -59,8 +59,8 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
     weights = LogVariances(1 + int(tasks.max()) + 1).to(run.device)
 
     def loss(batch, progress):
-        losses = {"target": F.cross_entropy(target(batch.target.inputs).float(), batch.target.labels)}
-        losses |= task_losses(source(batch.source.inputs).float(), batch.source.labels, tasks)
+        losses = {"target": F.cross_entropy(target(batch.target.inputs), batch.target.labels)}
+        losses |= task_losses(source(batch.source.inputs), batch.source.labels, tasks)
         return weights.weighted(losses) if config.weighting == "uncertainty" else losses
 
     def projected(losses: Losses) -> None:

@@ -70,7 +70,7 @@ def fit(config: Config, problem: Problem, run: Run) -> Progressive:
     run.source_model(Classifier(earlier[0], domains=("source",) if count == 1 else ()))
 
     def loss(batch, progress):
-        return {"label": F.cross_entropy(net.logits(batch.target.inputs).float(), batch.target.labels)}
+        return {"label": F.cross_entropy(net.logits(batch.target.inputs), batch.target.labels)}
 
     only(net, len(earlier))
     draw = problem.batches(target=batch_size(problem, run))
