@@ -28,7 +28,7 @@ from transferlab.methods.domain_adaptation import dann
 from transferlab.models.convnet import ConvNet, DomainCritic, Preprocess
 from transferlab.problem import Labelled, Problem, Unlabelled
 from transferlab.runs import RunFolder
-from transferlab.training.engine import Run
+from transferlab.training.engine import Engine
 
 BATCH = 64
 CLASSES = tuple("0123456789")
@@ -109,7 +109,7 @@ def engine(args: argparse.Namespace) -> Callable[[int], int]:
                 train=TrainConfig(steps=count, log_every=100, checkpoint_every=500),
                 device=DeviceConfig(name="cpu", precision=args.precision),
             )  # fmt: skip
-            run = Run(config, RunFolder(Path(folder)), torch.device("cpu"), lambda predictor: {})
+            run = Engine(config, RunFolder(Path(folder)), torch.device("cpu"), lambda predictor: {})
             dann.fit(dann.Config(), p, run)
             return count
 

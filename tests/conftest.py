@@ -22,7 +22,7 @@ from transferlab.data.contract import Dataset
 from transferlab.map import LABELLED, Role
 from transferlab.problem import Labelled, Problem, Unlabelled
 from transferlab.runs import RunFolder
-from transferlab.training.engine import Run
+from transferlab.training.engine import Engine
 
 torch.set_num_threads(1)
 CLASSES = ("left", "middle", "right")
@@ -88,9 +88,9 @@ def problem(source: Role, target: Role, seed=0) -> Problem:
     return Problem(**views, classes=CLASSES, source_classes=CLASSES, seed=seed)
 
 
-def run(folder: Path, settings: Config, evaluate=lambda predictor: {}) -> Run:
+def run(folder: Path, settings: Config, evaluate=lambda predictor: {}) -> Engine:
     """An engine that works in ``folder``."""
-    return Run(settings, RunFolder(folder), torch.device("cpu"), evaluate)
+    return Engine(settings, RunFolder(folder), torch.device("cpu"), evaluate)
 
 
 def dataset(count=60, channels=1, seed=0, classes=3) -> Dataset:

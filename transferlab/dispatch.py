@@ -26,7 +26,8 @@ from transferlab.models import predictor as predictors
 from transferlab.models.predictor import Classifier
 from transferlab.problem import Problem, view
 from transferlab.runs import COLLAPSED, FINISHED, RunFolder, digests_of, environment
-from transferlab.training.engine import Run, autocast
+from transferlab.training.engine import Engine
+from transferlab.training.run import autocast, given_to_method
 from transferlab.training.store import Store
 
 log = logging.getLogger(__name__)
@@ -63,10 +64,10 @@ def run(
 
     evaluator = Evaluator(truth, partial(autocast, device, config.device.precision))
     store = Store(expanded(config.store)) if config.store else None
-    engine = Run(config, folder, device, evaluator, store)
+    engine = Engine(config, folder, device, evaluator, store)
     pictures = Pictures(folder.path / "figures", config, evaluator) if config.figures else None
     options = method.Config(**vars(config.method))
-    predictor = method.fit(options, problem, engine).to(device).eval()
+    predictor = method.fit(options, problem, given_to_method(engine)).to(device).eval()
 
     record, confusion = evaluator.final(predictor)
     collapsed = evaluator.collapse(predictor, engine.rows, engine.steps)

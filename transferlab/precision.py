@@ -76,7 +76,7 @@ def measure(device: str, batch_size: int, model: ModelConfig) -> dict[str, float
 
     from transferlab.dispatch import pick_device
     from transferlab.models.convnet import ConvNet, normalisation
-    from transferlab.training.engine import autocast
+    from transferlab.training.run import autocast
 
     torch.set_num_threads(1)  # other work on the machine then counts for less
     place, size = pick_device(device), model.input_size

@@ -1,17 +1,26 @@
 """What no method may do: look at a label that it does not see; and what each must: resume to the same bits."""
 
 import dataclasses
+import functools
+import importlib
 import json
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from transferlab import compatibility, data, storage
+from tests.conftest import config as settings
+from tests.conftest import run
+from transferlab import compatibility, data, dispatch, storage
 from transferlab.cli import execute
-from transferlab.config import from_plain
-from transferlab.data.contract import Dataset
+from transferlab.config import Config, from_plain
+from transferlab.data.contract import Dataset, Found
+from transferlab.evaluation.evaluator import Evaluator, Truth
 from transferlab.map import LABELLED, method_files, method_schema
 from transferlab.runs import RunFolder
+from transferlab.training.engine import Engine
 
 METHODS = sorted(method_files())
 
@@ -44,8 +53,8 @@ def outcome(folder):
     return tensors, record
 
 
-def scrambled(monkeypatch, roles):
-    """Make ``find`` hand out training labels in another order for the data sets named."""
+def scrambled(monkeypatch, roles, of_split="train"):
+    """Make ``find`` hand out the labels of a split in another order for the data sets named."""
     real = data.find
 
     def find(name, options, settings):
@@ -55,9 +64,11 @@ def scrambled(monkeypatch, roles):
 
         def load(split):
             d = found.load(split)
-            if split == "test":
+            if split != of_split:
                 return d
-            return Dataset(d.inputs, np.random.default_rng(1).permutation(d.labels), d.classes, d.provenance)
+            labels = np.random.default_rng(1).permutation(d.labels)
+            assert (labels != d.labels).mean() > 0.3
+            return dataclasses.replace(d, labels=labels)
 
         return dataclasses.replace(found, load=load)
 
@@ -79,6 +90,75 @@ def test_labels_that_a_method_does_not_see_change_nothing(tmp_path, no_data, mon
         for record in (one[1], two[1]):
             del record["seconds"], record["images_per_second"]
         assert one[1] == two[1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_test_label_changes_a_weight(tmp_path, no_data, monkeypatch, animals, method):
+    config = tiny(method, animals if method_schema(method).sees.classes == "disjoint" else None)
+    execute(config, RunFolder(tmp_path / "true"), parallel=True)
+    scrambled(monkeypatch, {"mnist", "usps", "awa1"}, "test")
+    execute(config, RunFolder(tmp_path / "scrambled"), parallel=True)
+    one, two = outcome(tmp_path / "true"), outcome(tmp_path / "scrambled")
+    assert all((one[0][k] == two[0][k]).all() for k in one[0])
+
+
+def reached(*begin):
+    """All objects that attributes, items and closures lead to, without what modules and classes hold."""
+    found, waiting = {}, list(begin)
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in found or isinstance(thing, type | types.ModuleType | str | bytes | int | float | np.dtype):
+            continue
+        found[id(thing)] = thing
+        waiting += getattr(thing, "__dict__", {}).values()
+        waiting += [getattr(thing, name, None) for cls in type(thing).__mro__ for name in getattr(cls, "__slots__", ())]
+        if isinstance(thing, dict):
+            waiting += [*thing.keys(), *thing.values()]
+        elif isinstance(thing, list | tuple | set | frozenset):
+            waiting += thing
+        elif isinstance(thing, types.MethodType):
+            waiting += [thing.__self__, thing.__func__]
+        elif isinstance(thing, types.FunctionType):
+            waiting += [cell.cell_contents for cell in thing.__closure__ or ()] + list(thing.__defaults__ or ())
+        elif isinstance(thing, functools.partial):
+            waiting += [thing.func, thing.args, thing.keywords]
+    return list(found.values())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_that_a_method_is_handed_leads_to_test_data_or_the_runs_folder(
+    tmp_path, no_data, monkeypatch, animals, method
+):
+    module = importlib.import_module(method_schema(method).module)
+    truths, handed = [], []
+    prepare, fit = dispatch.prepare, module.fit
+    monkeypatch.setattr(dispatch, "prepare", lambda *given: truths.append(prepare(*given)) or truths[0])
+
+    def watched(config, problem, run):
+        predictor = fit(config, problem, run)
+        handed.extend(
+            reached(config, problem, run, predictor, run.train, problem.batches(1, 1))
+        )  # as training left them
+        return predictor
+
+    monkeypatch.setattr(module, "fit", watched)
+    folder = RunFolder(tmp_path / "run")
+    execute(tiny(method, animals if method_schema(method).sees.classes == "disjoint" else None), folder, parallel=True)
+    assert folder.status["status"] in ("finished", "collapsed"), folder.status
+    truth = truths[0][1]
+    secret = {view.inputs.data_ptr() for view in (truth.source_test, truth.target_test)}
+    secret |= {view.labels.data_ptr() for view in (truth.source_test, truth.target_test)}
+    assert len(handed) > 20
+    tensors = [thing for thing in handed if isinstance(thing, torch.Tensor)]
+    assert not [t for t in tensors if t.data_ptr() in secret]
+    forbidden = (RunFolder, Path, Engine, Evaluator, Truth, Dataset, Found, Config)
+    assert not [type(thing) for thing in handed if isinstance(thing, forbidden)]
+    assert not [thing for thing in handed if isinstance(thing, dict) and any("accuracy" in str(key) for key in thing)]
+
+
+def test_what_an_engine_holds_would_be_found(tmp_path):
+    things = reached(run(tmp_path, settings()).train)
+    assert any(isinstance(thing, RunFolder) for thing in things) and any(isinstance(thing, Config) for thing in things)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -14,7 +14,7 @@ from transferlab.models.convnet import ConvNet, DomainCritic
 from transferlab.models.predictor import Classifier
 from transferlab.problem import Labelled, Problem
 from transferlab.randomness import fair_sample
-from transferlab.training.engine import Run
+from transferlab.training.run import Run
 
 
 def classifier(head: str, problem: Problem, run: Run, net: ConvNet, critic: DomainCritic | None = None) -> Classifier:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier
 from transferlab.problem import Labelled, Problem
-from transferlab.training.engine import Loss, Run
+from transferlab.training.run import Loss, Run
 
 
 def source_model(problem: Problem, run: Run, measured: bool = False) -> ConvNet:
@@ -17,7 +17,7 @@ def source_model(problem: Problem, run: Run, measured: bool = False) -> ConvNet:
     """
     assert isinstance(problem.source, Labelled)
     net = run.net(problem, "source")
-    draw = problem.batches(source=run.config.train.batch_size)
+    draw = problem.batches(source=run.batch_size)
     predictor = Classifier(net) if measured else None
     run.train_shared("source", {"net": net}, label_loss(net), draw, problem.source, predictor)
     return net

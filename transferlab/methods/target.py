@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transferlab.models.convnet import ConvNet, initialise
 from transferlab.models.predictor import Predictor
 from transferlab.problem import Labelled, Problem
-from transferlab.training.engine import Losses, Options, Run
+from transferlab.training.run import Losses, Options, Run
 
 Extra = Callable[[Tensor], Losses]
 
@@ -21,7 +21,7 @@ def new_head(problem: Problem, run: Run, net: ConvNet) -> nn.Linear:
     old = net.head
     with run.seeded("head"):
         net.head = nn.Linear(net.hidden_size, len(problem.classes))
-        initialise(net.head, run.config.model)
+        initialise(net.head, run.model)
     net.head.to(run.device)
     return old
 
@@ -35,7 +35,7 @@ def freeze(modules: Iterable[nn.Module]) -> None:
 def batch_size(problem: Problem, run: Run) -> int:
     """The configured batch, or all there is of a small target."""
     assert isinstance(problem.target, Labelled)
-    return min(run.config.train.batch_size, len(problem.target.labels))
+    return min(run.batch_size, len(problem.target.labels))
 
 
 def train_on_target(

@@ -23,33 +23,19 @@ from torch import Tensor, nn
 from transferlab import storage
 from transferlab.config import Config
 from transferlab.errors import Diverged, UserError
-from transferlab.models.convnet import ConvNet, DomainCritic, normalisation
-from transferlab.problem import Batch, Labelled, Problem
-from transferlab.randomness import key, seed
+from transferlab.problem import Labelled
+from transferlab.randomness import seed
 from transferlab.runs import RunFolder, orphaned
 from transferlab.training import checkpoint
 from transferlab.training.average import Average
 from transferlab.training.checkpoint import Learning
 from transferlab.training.progress import Progress
+from transferlab.training.run import Draw, Loss, Losses, Options, Run, minimise_sum
 from transferlab.training.schedules import annealed
 from transferlab.training.store import Store, content_key
 from transferlab.validators import best_row
 
 log = logging.getLogger(__name__)
-
-Losses = dict[str, Tensor]
-Loss = Callable[[Batch, float], Losses]
-Options = Mapping[str, Mapping[str, float]]
-
-
-def minimise_sum(losses: Losses) -> None:
-    """Gradients of the sum of the losses; those that carry no gradient are only logged."""
-    torch.stack([value for value in losses.values() if value.requires_grad]).sum().backward()
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """float32 as it is; bf16 for what bears it, weights and losses staying float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
 
 
 class Stopwatch:
@@ -83,11 +69,10 @@ class Stopwatch:
         self._since = time.perf_counter() if was_running else None
 
 
-class Run:
-    """What the engine does for one run of one method.
+class Engine(Run):
+    """What is done for one run of one method, which itself gets no more than :class:`~transferlab.training.run.Run`.
 
-    evaluate: called with a predictor, returns the measurements that go into metrics.csv. The method never
-    gets to see them.
+    evaluate: called with a predictor, returns the measurements that go into metrics.csv.
     """
 
     def __init__(
@@ -98,7 +83,9 @@ class Run:
         evaluate: Callable[[Any], Mapping[str, float]],
         store: Store | None = None,
     ):
-        self.config, self.folder, self.device = config, folder, device
+        train = config.train
+        super().__init__(config.model, train.batch_size, config.seed, device, config.device.precision)
+        self.config, self.folder = config, folder
         self._evaluate, self._store = evaluate, store
         self.fingerprint = folder.status.get("fingerprint")
         self.reports: dict[str, float] = {}
@@ -110,38 +97,6 @@ class Run:
         self.steps = 0
         self._stop = False
 
-    # Building blocks for methods
-
-    def net(self, problem: Problem, domain: str | None = None, name: str = "net") -> ConvNet:
-        """A freshly initialised network on the device, for the classes of ``domain`` and normalised by its inputs.
-
-        Without a domain it is for the target's classes and normalised by all inputs that are seen, each domain
-        weighing the same; its batch normalisation, where it has any, then keeps the domains apart, whose equal parts
-        make up every training batch. Another ``name`` is another initialisation.
-        """
-        inputs = [view.inputs for view in problem.seen(*[domain] if domain else [])]
-        preprocess = normalisation(self.config.model, inputs)
-        classes = problem.source_classes if domain == "source" else problem.classes
-        shape = max(tuple(part.shape[1:]) for part in inputs)
-        with self.seeded(name):
-            return ConvNet(self.config.model, len(classes), shape, preprocess, len(inputs)).to(self.device)
-
-    def critic(self, net: ConvNet) -> DomainCritic:
-        """A freshly initialised domain critic for the features of ``net``, on the device."""
-        with self.seeded("critic"):
-            return DomainCritic(net, self.config.model).to(self.device)
-
-    @contextmanager
-    def seeded(self, *parts: Any) -> Iterator[None]:
-        """Randomness inside is a function of (seed, parts), and leaves none behind."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(key(self.config.seed, *parts))
-            yield
-
-    def autocast(self) -> torch.autocast:
-        """The precision that the config asks for."""
-        return autocast(self.device, self.config.device.precision)
-
     # Stages
 
     def train(
@@ -149,23 +104,12 @@ class Run:
         stage: str,
         modules: dict[str, nn.Module],
         loss: Loss,
-        batches: Callable[[str, int], Batch],
+        batches: Draw,
         predictor: nn.Module | None = None,
         steps: int | None = None,
         options: Options | None = None,
         gradients: Callable[[Losses], None] = minimise_sum,
     ) -> None:
-        """Minimise the sum of the tensors that ``loss(batch, progress)`` returns over all parameters not frozen.
-
-        batches: (stage, step) -> :class:`Batch`. progress goes from 0 towards 1. Returned tensors that carry
-        no gradient are logged and not minimised. predictor is evaluated ``train.evaluations`` times on the way.
-        steps: in place of ``train.steps``. options: for parameters whose name starts with a key, ``lr`` as a factor
-        on the learning rate, and ``weight_decay``. gradients: another way than the sum to combine the losses.
-        With ``train.average`` the moving average of the weights is what is evaluated and what the stage ends with;
-        where a validator selects, it ends with the evaluated state that scored best, the latest of equals.
-        Raises :class:`Diverged` where a loss is not finite at a log point, and KeyboardInterrupt after a
-        checkpoint where the process is asked to stop.
-        """
         both = nn.ModuleDict(modules)
         train = self.config.train
         finished = self._finished(stage)
@@ -224,7 +168,7 @@ class Run:
         progress: float,
         optimiser: torch.optim.Optimizer,
         loss: Loss,
-        batches: Callable[[str, int], Batch],
+        batches: Draw,
         gradients: Callable[[Losses], None],
     ) -> Losses:
         """One optimiser step, a function of (seed, stage, step) and the weights."""
@@ -255,15 +199,10 @@ class Run:
         stage: str,
         modules: dict[str, nn.Module],
         loss: Loss,
-        batches: Callable[[str, int], Batch],
+        batches: Draw,
         data: Labelled,
         predictor: nn.Module | None = None,
     ) -> None:
-        """:meth:`train`, or take from the store what another run has trained from the same ``data`` and weights.
-
-        It must be the run's first stage. With a predictor, which is measured on this run's target on the way, it is
-        trained always, and only given to the store. The counters (steps, seconds) come out the same in either case.
-        """
         if predictor is not None and self.config.select != "last":  # what this run selects is no other's
             return self.train(stage, modules, loss, batches, predictor)
         both = nn.ModuleDict(modules)
@@ -286,10 +225,6 @@ class Run:
         ingredients: Mapping[str, Tensor],
         settings: Mapping[str, Any],
     ) -> dict[str, Tensor]:
-        """:meth:`once`, or take from the store what another run has computed from the same ingredients and settings.
-
-        They and the seed must be all that determines the result, and it must be the run's first stage.
-        """
         return self._share(stage, lambda: self.once(stage, compute), ingredients, settings)
 
     def _share(
@@ -324,7 +259,6 @@ class Run:
         return tensors
 
     def once(self, stage: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        """The tensors that ``compute`` returns, computed once in the life of the run."""
         finished = self._finished(stage)
         if finished is not None:
             return {name: tensor.to(self.device) for name, tensor in finished.items()}
@@ -335,15 +269,9 @@ class Run:
         return tensors
 
     def candidate(self, name: str, predictor: nn.Module) -> None:
-        """Measure a predictor that is one of several to choose from, such as a dimension d of a subspace."""
         self._measure_once(name, "candidate", predictor)
 
     def choose(self, names: Sequence[str]) -> str:
-        """Which of the measured candidates is best by ``select``; by held-out source accuracy where that is last.
-
-        No target label is looked at, and a method learns nothing but the name. Of equals it is the last, and where
-        nothing could be held out the last of all.
-        """
         by = "source_accuracy" if self.config.select == "last" else self.config.select
         measured = [row for row in self.rows if row["kind"] == "candidate" and row["stage"] in names]
         best = best_row(measured, f"validator/{by}")
@@ -357,7 +285,6 @@ class Run:
         return best_row([*of_stage, row], f"validator/{self.config.select}") is row
 
     def source_model(self, predictor: nn.Module) -> None:
-        """Measure the source's own model, before any transfer."""
         self._measure_once("source model", "source model", predictor)
 
     def _measure_once(self, name: str, kind: str, predictor: nn.Module) -> None:
@@ -368,7 +295,6 @@ class Run:
         self.rows.append(row | self._measure(predictor))
 
     def report(self, values: Mapping[str, float]) -> None:
-        """What the method itself has to say in results.json."""
         self.reports.update(values)
 
     # Durability

@@ -26,7 +26,7 @@ from transferlab.methods.heads import classifier
 from transferlab.models.predictor import Classifier
 from transferlab.options import Case, Idle, Options, added
 from transferlab.problem import Problem
-from transferlab.training.engine import Run
+from transferlab.training.run import Run
 from transferlab.training.schedules import domain_adaptation
 
 sees = Sees(source=LABELLED, target=UNLABELLED, joint=True, critic=True)
@@ -73,7 +73,7 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
             "critic": config.critic_weight * F.binary_cross_entropy_with_logits(told_apart, batch.is_target),
         }
 
-    size = run.config.train.batch_size
+    size = run.batch_size
     draw = problem.batches(source=size, target=size)
     predictor = Classifier(net, critic=critic)
     run.train("adapt", {"net": net, "critic": critic}, loss, draw, predictor)

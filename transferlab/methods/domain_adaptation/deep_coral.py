@@ -16,7 +16,7 @@ from transferlab.map import LABELLED, UNLABELLED, Sees
 from transferlab.models.predictor import Classifier
 from transferlab.options import Options
 from transferlab.problem import Problem
-from transferlab.training.engine import Run
+from transferlab.training.run import Run
 
 sees = Sees(source=LABELLED, target=UNLABELLED, joint=True, batch=2)  # one sample has no covariance
 
@@ -43,7 +43,7 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
             "coral": config.weight * coral(source, target),
         }
 
-    size = run.config.train.batch_size
+    size = run.batch_size
     draw = problem.batches(source=size, target=size)
     predictor = Classifier(net, features_at="logits")
     run.train("adapt", {"net": net}, loss, draw, predictor)

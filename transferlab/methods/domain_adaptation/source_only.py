@@ -11,7 +11,7 @@ from transferlab.methods.source import source_model
 from transferlab.models.predictor import Classifier
 from transferlab.options import Options
 from transferlab.problem import Problem
-from transferlab.training.engine import Run
+from transferlab.training.run import Run
 
 sees = Sees(source=LABELLED, target=NOTHING)
 

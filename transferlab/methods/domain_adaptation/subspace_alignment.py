@@ -25,7 +25,7 @@ from transferlab.models.convnet import or_one
 from transferlab.models.zero_shot import vectors
 from transferlab.options import Case, Idle, Options
 from transferlab.problem import Labelled, Problem
-from transferlab.training.engine import Run
+from transferlab.training.run import Run
 
 sees = Sees(source=LABELLED, target=UNLABELLED)
 

@@ -11,7 +11,7 @@ from transferlab.methods.source import label_loss
 from transferlab.models.predictor import Classifier
 from transferlab.options import Options
 from transferlab.problem import Problem
-from transferlab.training.engine import Run
+from transferlab.training.run import Run
 
 sees = Sees(source=NOTHING, target=LABELLED)
 
@@ -26,6 +26,6 @@ class Config(Options):
 
 def fit(config: Config, problem: Problem, run: Run) -> Classifier:
     net = run.net(problem)
-    draw = problem.batches(target=run.config.train.batch_size)
+    draw = problem.batches(target=run.batch_size)
     run.train("target", {"net": net}, label_loss(net), draw, predictor=Classifier(net))
     return classifier(config.head, problem, run, net)

@@ -25,7 +25,7 @@ from transferlab.models.coded import Coded, Encoder, flat, patches, without_mean
 from transferlab.numerics.sparse_coding import learn
 from transferlab.options import Case, Idle, Options
 from transferlab.problem import Labelled, Problem
-from transferlab.training.engine import Run
+from transferlab.training.run import Run
 
 sees = Sees(source=UNLABELLED, target=LABELLED, classes="any", net=False, steps=False)
 

@@ -23,7 +23,7 @@ from transferlab.models.coded import flat
 from transferlab.numerics.self_taught_clustering import TINY, cluster, joint, merge
 from transferlab.options import Case, Idle, Options
 from transferlab.problem import Problem
-from transferlab.training.engine import Run
+from transferlab.training.run import Run
 
 sees = Sees(source=UNLABELLED, target=UNLABELLED, classes="any", net=False, steps=False)
 

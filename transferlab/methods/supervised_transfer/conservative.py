@@ -25,7 +25,7 @@ from transferlab.methods.target import batch_size, half_squared_distance, new_he
 from transferlab.models.predictor import Classifier
 from transferlab.options import Case, Idle, Options
 from transferlab.problem import Problem
-from transferlab.training.engine import Run
+from transferlab.training.run import Run
 
 sees = Sees(source=LABELLED, target=LABELLED, classes="any")
 

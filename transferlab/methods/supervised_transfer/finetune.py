@@ -21,7 +21,7 @@ from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier
 from transferlab.options import Case, Idle, Options
 from transferlab.problem import Labelled, Problem
-from transferlab.training.engine import Run
+from transferlab.training.run import Run
 
 sees = Sees(source=LABELLED, target=LABELLED, classes="any")
 

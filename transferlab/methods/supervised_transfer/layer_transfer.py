@@ -18,7 +18,7 @@ from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier
 from transferlab.options import Case, Idle, Options
 from transferlab.problem import Problem
-from transferlab.training.engine import Run
+from transferlab.training.run import Run
 
 sees = Sees(source=LABELLED, target=LABELLED, classes="any")
 

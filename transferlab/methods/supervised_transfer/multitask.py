@@ -27,7 +27,7 @@ from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier
 from transferlab.options import Case, Options
 from transferlab.problem import Labelled, Problem
-from transferlab.training.engine import Losses, Run, minimise_sum
+from transferlab.training.run import Losses, Run, minimise_sum
 
 sees = Sees(source=LABELLED, target=LABELLED, classes="any")
 
@@ -66,7 +66,7 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
     def projected(losses: Losses) -> None:
         project_conflicting(losses, [p for module in shared for p in module.parameters()])
 
-    draw = problem.batches(source=run.config.train.batch_size, target=batch_size(problem, run))
+    draw = problem.batches(source=run.batch_size, target=batch_size(problem, run))
     modules = {"source": source, "target": target, "weights": weights}
     one_task = int(tasks.max()) == 0 and config.private == 0
     predictor = Classifier(

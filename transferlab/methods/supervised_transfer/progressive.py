@@ -24,7 +24,7 @@ from transferlab.models.predictor import Classifier
 from transferlab.models.progressive import Progressive
 from transferlab.options import Case, Idle, Options
 from transferlab.problem import Labelled, Problem
-from transferlab.training.engine import Run
+from transferlab.training.run import Run
 
 sees = Sees(source=LABELLED, target=LABELLED, classes="any")
 
@@ -96,7 +96,7 @@ def learn_source_task(net: Progressive, task: int, tasks: Tensor, problem: Probl
         return {"label": F.cross_entropy(logits.masked_fill(tasks != task, -torch.inf), batch.source.labels)}
 
     only(net, task)
-    size = min(run.config.train.batch_size, int(rows.sum()))
+    size = min(run.batch_size, int(rows.sum()))
     run.train(f"column {task + 1}", {"net": net}, loss, own.batches(source=size))
 
 

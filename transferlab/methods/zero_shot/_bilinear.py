@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transferlab.methods.zero_shot._task import Task, choose
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Labelled, Problem
-from transferlab.training.engine import Run
+from transferlab.training.run import Run
 
 Ranking = Callable[[Tensor, Tensor, float], Tensor]
 
@@ -32,7 +32,7 @@ def learn(
             return {"ranking": ranking(scores.float(), batch.source.labels, setting["margin"])}
 
         own = replace(problem, source=Labelled(task.inputs, task.labels))
-        run.train(stage, {"net": net}, loss, own.batches(source=run.config.train.batch_size))
+        run.train(stage, {"net": net}, loss, own.batches(source=run.batch_size))
         weight = net.weight.detach().T
         bias = weight.new_zeros(weight.shape[1])
         return ZeroShot(task.lift, weight, bias, task.signatures, len(task.seen), "dot", penalty=penalty)

@@ -19,7 +19,7 @@ from transferlab.models.convnet import or_one
 from transferlab.models.zero_shot import Lift, ZeroShot
 from transferlab.problem import Labelled, Problem
 from transferlab.randomness import key
-from transferlab.training.engine import Run
+from transferlab.training.run import Run
 
 Setting = dict[str, Any]
 FOLDS = 5

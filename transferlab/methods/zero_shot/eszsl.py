@@ -21,7 +21,7 @@ from transferlab.methods.zero_shot._task import Setting, Task, make_task, solved
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.options import Options
 from transferlab.problem import Problem
-from transferlab.training.engine import Run
+from transferlab.training.run import Run
 
 sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, steps=False, seen=4)
 

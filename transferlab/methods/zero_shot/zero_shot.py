@@ -20,7 +20,7 @@ from transferlab.methods.zero_shot._task import Setting, Task, choose, make_task
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.options import Case, Idle, Options
 from transferlab.problem import Labelled, Problem
-from transferlab.training.engine import Run
+from transferlab.training.run import Run
 
 sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, seen=4)
 
@@ -74,7 +74,7 @@ def fit(config: Config, problem: Problem, run: Run) -> ZeroShot:
             return {"margin": max_margin(scores, labels, setting["margin"], config.negatives)}
 
         own = replace(problem, source=Labelled(task.inputs, task.labels))
-        run.train(stage, {"f": f, "g": g}, loss, own.batches(source=run.config.train.batch_size))
+        run.train(stage, {"f": f, "g": g}, loss, own.batches(source=run.batch_size))
         weight, bias, codes = f.weight.detach().T, f.bias.detach(), g(task.signatures).detach()
         return ZeroShot(task.lift, weight, bias, codes, len(task.seen), comparison, penalty=config.penalty)
 
