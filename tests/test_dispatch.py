@@ -160,11 +160,15 @@ def test_a_run_inside_its_own_data_and_a_store_that_is_a_file_are_refused_before
         Image.new("RGB", (32, 32), 40 * i).save(tmp_path / name / f"{i}.png")
     words = ["method=source_only", "source=folder", "target=folder", "source.root=.", f"target.root={tmp_path}"]
     for more in ([], ["-m"], ["hydra.run.dir=bar/run"]):
-        with pytest.raises(UserError, match=r"source.root=\.: the run's folder .* would lie in it; say hydra.run.dir"):
+        with pytest.raises(UserError, match=r"source.root=\.: .* would lie in it and be taken for a class; choose"):
             plan.jobs(plan.arguments([*more, *words]))
     elsewhere = f"hydra.run.dir={tmp_path.parent}/elsewhere"
-    assert plan.jobs(plan.arguments([*words, elsewhere]))
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="store=file: is not a folder; choose another"):
-        plan.jobs(plan.arguments([*words, elsewhere, "store=file"]))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bar", "disc", "file"]
+    with pytest.raises(UserError, match=r"source.root=\.: outputs/.store would lie in it .* with store="):
+        plan.jobs(plan.arguments([*words, elsewhere]))
+    assert plan.jobs(plan.arguments([*words, elsewhere, "store=null"]))
+    (tmp_path.parent / "file").write_text("")
+    here = [word.replace("root=.", "root=bar/..").replace(f"root={tmp_path}", "root=bar/..") for word in words]
+    for name in ("file", "file/sub"):
+        with pytest.raises(UserError, match=f"store={tmp_path.parent}/{name}: .*file is not a folder; choose another"):
+            plan.jobs(plan.arguments([*here, elsewhere, f"store={tmp_path.parent}/{name}"]))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bar", "disc"]

@@ -24,6 +24,7 @@ from transferlab.config import DataConfig
 from transferlab.data.arrays import read_arrays
 from transferlab.data.files import at_hand, by_hand
 from transferlab.data.pictures._images import images_in, read_image
+from transferlab.data.pictures._images import places as folders_of
 from transferlab.data.vectors._words import glove, known
 from transferlab.errors import UserError, nearest, require
 from transferlab.evaluation import figures
@@ -51,7 +52,7 @@ def run(words: Sequence[str]) -> int:
     require(bool(options["root"]), "photographs: say which folder, with root=…")
     root, out = expanded(str(options["root"])), expanded(str(options["out"]))
     require(root.is_dir(), f"root={root}: no such folder")
-    paths, _ = images_in(root, root)
+    paths, _ = images_in(root, folders_of(root))
     require(len(paths) > 0, f"{root}: holds no images")
     settings = DataConfig(root=options["data.root"])
     origin = "arrays words and vectors of GloVe"

@@ -117,15 +117,16 @@ def jobs(args: argparse.Namespace) -> list[Job]:
 def _check_places(job: Job) -> None:
     """Refuse a run's folder inside its data, where it would be taken for a class, and a store that is a file."""
     config = job.config
+    store = None if config.store is None else expanded(config.store)
     for role in ("source", "target"):
         for place in places(getattr(config, role)):
             root = expanded(getattr(getattr(config, role), place))
-            inside = root.is_dir() and job.folder.absolute().resolve().is_relative_to(root.resolve())
-            other = f"the run's folder {job.folder} would lie in it; say hydra.run.dir=… (with -m hydra.sweep.dir=…)"
-            require(not inside, f"{role}.{place}={root}: {other}, outside of the data")
-    if config.store:
-        store = expanded(config.store)
-        require(store.is_dir() or not store.exists(), f"store={config.store}: is not a folder; choose another")
+            for ours, word in ((job.folder, "hydra.run.dir, in a sweep hydra.sweep.dir"), (store, "store")):
+                inside = ours is not None and root.is_dir() and ours.absolute().resolve().is_relative_to(root.resolve())
+                advice = f"choose a folder outside of the data with {word}=…"
+                require(not inside, f"{role}.{place}={root}: {ours} would lie in it and be taken for a class; {advice}")
+    above = None if store is None else next((path for path in (store, *store.parents) if path.exists()), None)
+    require(above is None or above.is_dir(), f"store={config.store}: {above} is not a folder; choose another")
 
 
 def compose(lists: Sequence[Sequence[str]], config_dir: str | None) -> list[tuple[DictConfig, list[str]]]:

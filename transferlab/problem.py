@@ -23,7 +23,7 @@ from transferlab.randomness import Order
 class Unlabelled:
     """Training inputs of a domain, on the device: uint8 images [N, C, H, W], or float32 as :class:`Dataset` has it.
 
-    rows: in a batch, int64 [N], where each input is in the training set.
+    rows: in a batch, int64 [N], which of the problem's inputs of the domain they are.
     """
 
     inputs: Tensor
@@ -127,8 +127,8 @@ class Problem:
 
         def draw(stage: str, step: int) -> Batch:
             return Batch(
-                rows("source", self.source, stage, step, source) if source and self.source else None,
-                rows("target", self.target, stage, step, target) if target and self.target else None,
+                rows("source", self.source, stage, step, source) if source and self.source is not None else None,
+                rows("target", self.target, stage, step, target) if target and self.target is not None else None,
             )
 
         return draw

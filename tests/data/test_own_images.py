@@ -182,7 +182,7 @@ def test_a_full_class_of_a_kind_that_is_not_read_is_not_called_empty(tmp_path):
     pictures(tmp_path)
     (tmp_path / "disc2").mkdir()
     (tmp_path / "disc2" / "0.heic").write_bytes(b"\0\0\0\x18ftypheic")
-    assert "disc2: needs at least 2 images, has 0 beside 0.heic, which are not read as images" in refusal(tmp_path)
+    assert "disc2: needs at least 2 images, has 0, and what is not read as one: 0.heic;" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(("layout", "words"), [
@@ -197,6 +197,33 @@ def test_other_roots_one_level_too_high_are_named(tmp_path, layout, words):
     assert words in refusal(tmp_path)
     names = sorted({place.partition("/")[0] for place in layout})
     assert find(tmp_path, classes=names).classes == tuple(names)
+
+
+def test_letters_in_both_cases_are_not_the_same_folder_twice(tmp_path):
+    for name, classes in (("letters", ("a", "A")), ("digits", ("0", "1"))):
+        pictures(tmp_path / name, classes)
+    assert find(tmp_path).classes == ("digits", "letters")
+
+
+def test_parts_whose_classes_are_links_within_the_folder(tmp_path):
+    for part, number in (("train", 1), ("test", 2)):
+        for name in ("cat", "dog"):
+            pictures(tmp_path / "all", (f"{name}{number}",), count=3, first=3 * number)
+            (tmp_path / "set" / part).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "set" / part / name).symlink_to(tmp_path / "all" / f"{name}{number}")
+    (tmp_path / "all").rename(tmp_path / "set" / "all")
+    for link in (tmp_path / "set").glob("t*/*"):
+        link.unlink()
+        number = 1 if link.parent.name == "train" else 2
+        link.symlink_to(tmp_path / "set" / "all" / f"{link.name}{number}")
+    assert counts(find(tmp_path / "set")) == [[3, 3], [3, 3]]
+
+
+def test_test_images_do_not_flow_into_training(tmp_path):
+    for part in ("train", "test"):
+        pictures(tmp_path / part, ("cat", "dog"), count=2)
+    (tmp_path / "train" / "cat" / "more").symlink_to(tmp_path / "test" / "cat")
+    assert counts(find(tmp_path)) == [[2, 2], [2, 2]]
 
 
 def test_classes_with_a_folder_of_one_name_in_each_are_classes(tmp_path):

@@ -66,7 +66,7 @@ def test_a_run_goes_on_with_its_own_checkpoint(tmp_path, monkeypatch):
     def stop(self, *arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.Run, "_finish", stop)
+    monkeypatch.setattr(module.Engine, "_finish", stop)
     try:
         train(tmp_path / "b", store)
     except KeyboardInterrupt:

@@ -131,15 +131,16 @@ def load(path: Path) -> tuple[Predictor, tuple[str, ...]]:
     """
     tensors, metadata = storage.read(path)
     require("predictor" in metadata, f"{path}: not a predictor; it is in the run's checkpoints/predictor.safetensors")
-    description: Any = json.loads(metadata["predictor"])
     kinds = _kinds()
     try:
+        description: Any = json.loads(metadata["predictor"])
         kind, parts, classes = str(description["kind"]), description["parts"], tuple(map(str, description["classes"]))
         known = f"known are {', '.join(kinds)}{nearest(kind, kinds)}"
         require(kind in kinds, f"{path}: a predictor of unknown kind {kind}; {known}")
         predictor = kinds[kind].rebuild(parts, tensors)
     except (TypeError, KeyError, ValueError, AttributeError, RuntimeError) as error:
-        raise UserError(f"{path}: does not describe a predictor ({type(error).__name__}: {error})") from None
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: does not describe a predictor ({type(error).__name__}: {reason})") from None
     storage.fill(predictor, tensors, path)
     return predictor.eval(), classes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
@@ -60,36 +60,32 @@ def is_image(path: Path) -> bool:
 
 def places(folder: Path) -> set[Path]:
     """Where ``folder`` and the folders in it really lie."""
-    return {folder.resolve(), *(path.resolve() for path in folder.iterdir() if path.is_dir())}
+    try:
+        return {folder.resolve(), *(path.resolve() for path in folder.iterdir() if path.is_dir())}
+    except OSError as error:
+        unreadable(error)
 
 
-def leads_to(link: Path, seen: Collection[Path]) -> bool:
-    """Whether what lies behind ``link`` is in one of the places ``seen``, or holds one."""
-    end = link.resolve()
-    return any(end.is_relative_to(place) or place.is_relative_to(end) for place in seen)
-
-
-def images_in(folder: Path, within: Path) -> tuple[list[Path], list[Path]]:
+def images_in(folder: Path, seen: set[Path]) -> tuple[list[Path], list[Path]]:
     """The images in ``folder`` and in its sub-folders, sorted, and what is passed over.
 
-    A linked folder is followed, but not to a place that is seen already or holds one that is: ``within``, the folders
-    in it, wherever they lie, and what was followed. That would bring another class's images, or go round in a circle.
-    Raises :class:`UserError` for a folder that cannot be read.
+    A linked folder is followed, but not to a place that is ``seen`` already or holds one that is; what is followed is
+    seen then. So no class gets another's images, and nothing goes round in a circle. Raises :class:`UserError` for a
+    folder that cannot be read.
     """
     images: list[Path] = []
     passed: list[Path] = []
-    seen: set[Path] = set()
     for place, folders, files in os.walk(folder, followlinks=True, onerror=unreadable):
         kept = []
         for name in sorted(folders):
             path = Path(place, name)
-            linked = path.is_symlink()
-            seen = seen or (places(within) if linked else seen)
-            if is_system(name) or (linked and leads_to(path, seen)):
+            end = path.resolve() if path.is_symlink() else None
+            again = end is not None and any(end.is_relative_to(one) or one.is_relative_to(end) for one in seen)
+            if again or is_system(name):
                 passed.append(path)
             else:
-                if linked:
-                    seen.add(path.resolve())
+                if end is not None:
+                    seen.add(end)
                 kept.append(name)
         folders[:] = kept
         for name in files:

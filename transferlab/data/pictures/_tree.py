@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transferlab.data.pictures._images import images_in, is_image, is_system, leads_to, places
+from transferlab.data.pictures._images import images_in, is_image, is_system, places
 from transferlab.errors import UserError, printable, require, some
 
 SPLITS = {
@@ -61,18 +61,20 @@ def read_tree(root: Path, without: Collection[str] = (), named: Collection[str] 
     Raises :class:`UserError`, which says what is there and what to do, where it is neither.
     """
     folders, passed = _children(root, root, without)
-    parts = _parts(root, folders)
+    seen = places(root)
+    parts = _parts(root, folders, seen)
     if not parts:
-        _refuse_domains(root, folders, named or ())
-        classes, more = _classes(root, folders, 2)
+        _refuse_domains(root, folders, named or (), seen)
+        classes, more = _classes(root, folders, 2, seen)
         return Tree(root, {"train": classes}, sorted(passed + more))
     passed += [folder for folder in folders if folder not in parts.values()]
+    inner = {split: _inner(folder) for split, folder in parts.items()}
+    seen = seen.union(*map(places, inner.values()))
     images = {}
-    for split, folder in parts.items():
-        inner = _inner(folder)
-        of_split, more = _children(inner, root, without)
-        _refuse_domains(inner, of_split, named or ())
-        images[split], passed_there = _classes(inner, of_split, 1)
+    for split, folder in inner.items():
+        of_split, more = _children(folder, root, without)
+        _refuse_domains(folder, of_split, named or (), seen)
+        images[split], passed_there = _classes(folder, of_split, 1, seen)
         passed += more + passed_there
     missing = sorted(set(images["train"]) ^ set(images["test"]))
     there = " and ".join(f"{folder.name}/" for folder in parts.values())
@@ -81,35 +83,36 @@ def read_tree(root: Path, without: Collection[str] = (), named: Collection[str] 
 
 
 def _children(folder: Path, root: Path, without: Collection[str] = ()) -> tuple[list[Path], list[Path]]:
-    """The folders in ``folder`` that may hold data, and what else there is, links back into ``root`` included."""
+    """The folders in ``folder`` that may hold data, and what else there is, links back to it or ``root`` included."""
     try:
         there = sorted(folder.iterdir())
+        folders = [
+            path
+            for path in there
+            if not is_system(path.name)
+            and path.name not in without
+            and path.is_dir()
+            and not (path.is_symlink() and any(one.resolve().is_relative_to(path.resolve()) for one in (folder, root)))
+        ]
     except OSError as error:
-        raise UserError(f"{folder}: not readable ({error.strerror})") from None
-    links = any(path.is_symlink() for path in there)
-    seen = {root.resolve()} if folder == root else places(root) if links else set()
-    folders = [
-        path
-        for path in there
-        if path.is_dir()
-        and not is_system(path.name)
-        and path.name not in without
-        and not (path.is_symlink() and leads_to(path, seen))
-    ]
-    return folders, [path for path in there if path not in set(folders)]
+        raise UserError(f"{error.filename or folder}: not readable ({error.strerror})") from None
+    kept = set(folders)
+    return folders, [path for path in there if path not in kept]
 
 
-def _flat(folder: Path, root: Path) -> bool:
+def _flat(folder: Path, seen: set[Path]) -> bool:
     """Whether most of a folder's images lie in it directly; a stray one among sub-folders decides nothing."""
-    folders, others = _children(folder, root)
-    direct = sum(is_image(path) for path in others if not is_system(path.name))
-    return not folders or direct > sum(len(images_in(path, root)[0]) for path in folders)
+    if not _children(folder, folder)[0]:
+        return True
+    images, _ = images_in(folder, set(seen))
+    direct = sum(path.parent == folder for path in images)
+    return direct > len(images) - direct
 
 
 def _inner(folder: Path) -> Path:
     """``folder``, or where its sub-folders are that hold all its images, if it is wrapped in single folders."""
     folders, _ = _children(folder, folder)
-    wrapped = len(folders) == 1 and not _flat(folder, folder) and bool(_children(folders[0], folder)[0])
+    wrapped = len(folders) == 1 and bool(_children(folders[0], folder)[0]) and not _flat(folder, places(folder))
     return _inner(folders[0]) if wrapped else folder
 
 
@@ -124,13 +127,13 @@ def _plain(folder: Path) -> bool:
     return any(folder.name.casefold() in names for names in SPLITS.values())
 
 
-def _parts(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
+def _parts(root: Path, folders: Sequence[Path], seen: set[Path]) -> dict[str, Path]:
     """The folders of the training and test part; none where ``folders`` are classes.
 
     A class may be called train; but then its images lie in it directly, and no class is called test.
     """
     called = {folder: split for folder in folders if (split := _split_of(folder))}
-    flat = [folder for folder in called if _flat(folder, root)]
+    flat = [folder for folder in called if _flat(folder, seen)]
     divided = [folder for folder in called if folder not in flat]
     plainly = [folder for folder in flat if _plain(folder)]
     if len({called[folder] for folder in plainly}) > 1 and not divided:
@@ -148,31 +151,32 @@ def _parts(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
     return {split: of_split[split][0] for split in ("train", "test")}
 
 
-def _refuse_domains(root: Path, folders: Sequence[Path], named: Collection[str]) -> None:
+def _refuse_domains(root: Path, folders: Sequence[Path], named: Collection[str], seen: set[Path]) -> None:
     """Refuse a folder of which most parts hold the same classes, or that holds the data set: it is a level too high."""
-    divided = [folder for folder in folders if not _flat(folder, root)]
     if set(named) == {printable(folder.name) for folder in folders}:
         return
-    inside = {folder: [path.name.casefold() for path in _children(_inner(folder), root)[0]] for folder in divided}
-    for folder, of_folder in inside.items():
-        if folder.name.casefold() in CONTAINERS and len(of_folder) > 1 and len(divided) == 1 < len(folders):
-            raise UserError(f"{root}: the classes seem to be in {folder.name}/: say root={folder}")
+    divided = [folder for folder in folders if not _flat(folder, seen)]
+    inside = {folder: {path.name.casefold() for path in _children(_inner(folder), root)[0]} for folder in divided}
+    classes = f"if classes, say so with classes=[{','.join(printable(folder.name) for folder in folders)}]"
+    for folder, names in inside.items():
+        if folder.name.casefold() in CONTAINERS and len(names) > 1 and len(divided) == 1 < len(folders):
+            raise UserError(f"{root}: the classes seem to be in {folder.name}/: say root={folder}; {classes}")
     parts = [folder for folder in divided if len(inside[folder]) > 1 or any(_plain(Path(n)) for n in inside[folder])]
     if len(parts) < max(2, len(folders) / 2):
         return
-    inner = [_inner(folder) for folder in parts]
     times = Counter(name for folder in parts for name in inside[folder])
     common = sorted(name for name, count in times.items() if count > len(parts) / 2)
     if not common:
         return
-    there, names = some([f"{folder.name}/" for folder in parts]), ",".join(printable(folder.name) for folder in folders)
     raise UserError(
-        f"{root}: {there} hold the same folders {some(common)}: if they are domains, say root={inner[0]}; if parts of "
-        f"a data set, call them train/ and test/; if classes, say so with classes=[{names}]"
+        f"{root}: {some([f'{folder.name}/' for folder in parts])} hold the same folders {some(common)}: if they are "
+        f"domains, say root={_inner(parts[0])}; if parts of a data set, call them train/ and test/; {classes}"
     )
 
 
-def _classes(folder: Path, folders: Sequence[Path], least: int) -> tuple[dict[str, Sequence[Path]], list[Path]]:
+def _classes(
+    folder: Path, folders: Sequence[Path], least: int, seen: set[Path]
+) -> tuple[dict[str, Sequence[Path]], list[Path]]:
     """The images of each class, at least so many, and what is passed over."""
     where = f"{folder}: needs a sub-folder for each of at least 2 classes, has {len(folders)}"
     if len(folders) == 1 and (inner := _inner(folder)) != folder:
@@ -183,9 +187,10 @@ def _classes(folder: Path, folders: Sequence[Path], least: int) -> tuple[dict[st
     classes: dict[str, Sequence[Path]] = {}
     passed = []
     for of_class in folders:
-        images, more = images_in(of_class, folder)
+        images, more = images_in(of_class, seen)
         fits = len(images) >= least
-        other = f" beside {some([path.name for path in more])}, which are not read as images" if more else ""
+        others = [printable(path.name) for path in more if not is_system(path.name)]
+        other = f", and what is not read as one: {some(others)}" if others else ""
         has = f"{of_class}: needs at least {least} images, has {len(images)}{other}"
         require(fits, f"{has}; fill the folder or remove it")
         name = unicodedata.normalize("NFC", printable(of_class.name))  # as other systems code its accents

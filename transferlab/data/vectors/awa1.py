@@ -49,7 +49,7 @@ def find(options: Config, settings: Settings) -> Found:
 
     Missing attributes (-1) count as 0.
     """
-    origin = "arrays as transferlab/data/awa1.py names them, made from https://cvml.ista.ac.at/AwA"
+    origin = "arrays as transferlab/data/vectors/awa1.py names them, made from https://cvml.ista.ac.at/AwA"
     paths = by_hand("awa1", ("awa1", "AwA1"), [("features.npz", "attributes.npz")], settings, origin)
     features, labels = _images(tuple(paths))
     names, parts, table = _classes(paths[1], options)
