@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -160,10 +161,10 @@ def test_a_run_inside_its_own_data_and_a_store_that_is_a_file_are_refused_before
         Image.new("RGB", (32, 32), 40 * i).save(tmp_path / name / f"{i}.png")
     words = ["method=source_only", "source=folder", "target=folder", "source.root=.", f"target.root={tmp_path}"]
     for more in ([], ["-m"], ["hydra.run.dir=bar/run"]):
-        with pytest.raises(UserError, match=r"source.root=\.: .* would lie in it and be taken for a class; choose"):
+        with pytest.raises(UserError, match=r"source=folder: .* would lie in it and be taken for a class; choose"):
             plan.jobs(plan.arguments([*more, *words]))
     elsewhere = f"hydra.run.dir={tmp_path.parent}/elsewhere"
-    with pytest.raises(UserError, match=r"source.root=\.: outputs/.store would lie in it .* with store="):
+    with pytest.raises(UserError, match=r"source=folder: outputs/.store would lie in it .* with store="):
         plan.jobs(plan.arguments([*words, elsewhere]))
     assert plan.jobs(plan.arguments([*words, elsewhere, "store=null"]))
     (tmp_path.parent / "file").write_text("")
@@ -172,3 +173,9 @@ def test_a_run_inside_its_own_data_and_a_store_that_is_a_file_are_refused_before
         with pytest.raises(UserError, match=f"store={tmp_path.parent}/{name}: .*file is not a folder; choose another"):
             plan.jobs(plan.arguments([*here, elsewhere, f"store={tmp_path.parent}/{name}"]))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bar", "disc"]
+    for part, name in itertools.product(("train", "test"), ("bar", "disc")):  # beside these it is no class
+        (tmp_path / part).mkdir(exist_ok=True)
+        shutil.copytree(tmp_path / name, tmp_path / part / name)
+    for name in ("bar", "disc"):
+        shutil.rmtree(tmp_path / name)
+    assert plan.jobs(plan.arguments(words))

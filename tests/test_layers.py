@@ -33,6 +33,10 @@ def imports(body):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "transferlab":
             below = (node.module or "").split(".")[1:]
             yield from [below[0]] if below else [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports within the package say its name"
+        elif isinstance(node, ast.Import):
+            yield from [parts[1] for alias in node.names if (parts := alias.name.split("."))[0] == "transferlab"]
         for part in ("body", "orelse", "handlers", "finalbody"):
             yield from imports(getattr(node, part, []))
 

@@ -34,6 +34,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
 
 
 def convert(value: Any, hint: Any, where: str) -> Any:
+    """``value`` as ``hint`` asks for. Raises :class:`UserError` where it is of another type; ``where`` is its place."""
     origin = typing.get_origin(hint)
     if origin is Literal:
         allowed = [str(a) for a in typing.get_args(hint)]

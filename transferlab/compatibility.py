@@ -19,9 +19,14 @@ from transferlab.validators import PROBABILISTIC, VALIDATORS
 
 def find(config: Config) -> dict[str, Found]:
     """The data of both domains. Raises :class:`UserError` where there is none, or method and data do not fit."""
-    found = {role: data.find(config.names[role], getattr(config, role), config.data) for role in ("source", "target")}
+    found = both(config)
     check(config, found)
     return found
+
+
+def both(config: Config) -> dict[str, Found]:
+    """The data of both domains, whatever fits. Raises :class:`UserError` where there is none."""
+    return {role: data.find(config.names[role], getattr(config, role), config.data) for role in ("source", "target")}
 
 
 def check(config: Config, found: Mapping[str, Found]) -> None:

@@ -17,10 +17,9 @@ from typing import Any, Literal
 from transferlab.build import build, convert
 from transferlab.errors import nearest, require
 from transferlab.files import expanded
-from transferlab.map import method_schema
+from transferlab.map import PACKAGE, method_schema
 from transferlab.options import places
 
-PACKAGE = Path(__file__).parent
 RESULTS_VERSION = 2
 """Of the results that this code gives. To be raised by every change after which a run of the same config and data ends
 with another results.json: of a method, a network, the training, how data is read or divided, a metric. Runs of another

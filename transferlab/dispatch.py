@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from transferlab import compatibility, data, idle, naming
+from transferlab import compatibility, idle, naming
 from transferlab.config import RESULTS_VERSION, Config, edition_name
 from transferlab.data import Found
 from transferlab.data.contract import Dataset
@@ -103,7 +103,7 @@ def run(
 
 def _check_unchanged(config: Config, found: Mapping[str, Found]) -> None:
     """Refuse data that has changed since it was ``found``: what was read is then known by no digest."""
-    now = {role: data.find(config.names[role], getattr(config, role), config.data).digest for role in found}
+    now = digests_of(compatibility.both(config))
     changed = [role for role, digest in digests_of(found).items() if now[role] != digest]
     names = " and ".join(f"{role}={config.names[role]}" for role in changed)
     require(not changed, f"{names}: changed while the data was read; start the command again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import NoReturn
 
 
 class UserError(Exception):
@@ -29,6 +30,11 @@ def require(condition: bool, message: str) -> None:
     """Raise :class:`UserError` with the one-line ``message`` unless ``condition`` holds."""
     if not condition:
         raise UserError(message)
+
+
+def unreadable(error: OSError) -> NoReturn:
+    """Raise :class:`UserError` for a file or folder that cannot be read; for :func:`os.walk` too."""
+    raise UserError(f"{error.filename}: not readable ({error.strerror})") from None
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

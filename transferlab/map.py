@@ -63,16 +63,24 @@ class MethodSchema:
 
 
 @cache
+def modules(package: str) -> dict[str, Path]:
+    """Name and file of every public module in a folder of ``package``, methods or data, in the order of names."""
+    files: dict[str, Path] = {}
+    for path in (PACKAGE / package).glob("*/[!_]*.py"):
+        if path.stem in files:
+            raise RuntimeError(f"two {package} are called {path.stem}: {files[path.stem]} and {path}")
+        files[path.stem] = path
+    return dict(sorted(files.items()))
+
+
+def module_name(file: Path) -> str:
+    """What the module in ``file``, of this package, is imported by."""
+    return ".".join(("transferlab", *file.relative_to(PACKAGE).with_suffix("").parts))
+
+
 def method_files() -> dict[str, Path]:
     """Every method's name and file: a module in a folder of ``transferlab/methods``."""
-    files: dict[str, Path] = {}
-    for path in sorted((PACKAGE / "methods").glob("*/*.py")):
-        if path.stem.startswith("_"):
-            continue
-        if path.stem in files:
-            raise RuntimeError(f"two methods are called {path.stem}: {files[path.stem]} and {path}")
-        files[path.stem] = path
-    return files
+    return modules("methods")
 
 
 @cache
@@ -93,5 +101,4 @@ def method_schema(name: str) -> MethodSchema:
         "Sees": Sees, "LABELLED": LABELLED, "UNLABELLED": UNLABELLED, "NOTHING": NOTHING,
     }  # fmt: skip
     exec(compile(ast.Module(wanted, []), str(files[name]), "exec"), scope)
-    module = ".".join(("transferlab", *files[name].relative_to(PACKAGE).with_suffix("").parts))
-    return MethodSchema(name, module, scope["sees"], scope["Config"])
+    return MethodSchema(name, module_name(files[name]), scope["sees"], scope["Config"])

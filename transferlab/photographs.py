@@ -23,8 +23,7 @@ from torch import Tensor
 from transferlab.config import DataConfig
 from transferlab.data.arrays import read_arrays
 from transferlab.data.files import at_hand, by_hand
-from transferlab.data.pictures._images import images_in, read_image
-from transferlab.data.pictures._images import places as folders_of
+from transferlab.data.pictures._images import folders_of, images_in, read_image
 from transferlab.data.vectors._words import glove, known
 from transferlab.errors import UserError, nearest, require
 from transferlab.evaluation import figures

@@ -21,9 +21,9 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 
 from transferlab import compatibility, hydra_adapter, idle, naming
 from transferlab.config import Config, from_plain, schemas
+from transferlab.data.contract import Found
 from transferlab.errors import UserError, nearest, require
 from transferlab.files import expanded, make_folder
-from transferlab.options import places
 from transferlab.precision import resolved
 from transferlab.runs import RunFolder, digests_of, new_folder
 
@@ -103,10 +103,10 @@ def jobs(args: argparse.Namespace) -> list[Job]:
             OmegaConf.copy_cache(made[0][0], composed)  # one time of day for all
             sweep, folder = _folders(composed, config, known_by, args.multirun)
             planned.append(Job(tuple(w for w in words if not is_hydras(w)), config, known_by, sweep, folder))
+            _check_places(planned[-1], found)
     idle.refuse(asked)
     taken: dict[Path, str] = {}
     for job in planned:
-        _check_places(job)
         RunFolder(job.folder).check(job.config, job.digests)
         alone = taken.setdefault(job.folder, job.fingerprint) == job.fingerprint
         require(alone, f"{job.folder}: several runs of the sweep would go there; leave out hydra.sweep.subdir=…")
@@ -114,19 +114,17 @@ def jobs(args: argparse.Namespace) -> list[Job]:
     return planned
 
 
-def _check_places(job: Job) -> None:
-    """Refuse a run's folder inside its data, where it would be taken for a class, and a store that is a file."""
-    config = job.config
-    store = None if config.store is None else expanded(config.store)
-    for role in ("source", "target"):
-        for place in places(getattr(config, role)):
-            root = expanded(getattr(getattr(config, role), place))
-            for ours, word in ((job.folder, "hydra.run.dir, in a sweep hydra.sweep.dir"), (store, "store")):
-                inside = ours is not None and root.is_dir() and ours.absolute().resolve().is_relative_to(root.resolve())
+def _check_places(job: Job, found: Mapping[str, Found]) -> None:
+    """Refuse a run's folder, or a store, among the classes of its own data, and a store that is a file."""
+    store = None if job.config.store is None else expanded(job.config.store)
+    for role, domain in found.items():
+        for ours, word in ((job.folder, "hydra.run.dir, in a sweep hydra.sweep.dir"), (store, "store")):
+            root = None if domain.classes_in is None else domain.classes_in.resolve()
+            if ours is not None and root is not None and ours.absolute().resolve().is_relative_to(root):
                 advice = f"choose a folder outside of the data with {word}=…"
-                require(not inside, f"{role}.{place}={root}: {ours} would lie in it and be taken for a class; {advice}")
-    above = None if store is None else next((path for path in (store, *store.parents) if path.exists()), None)
-    require(above is None or above.is_dir(), f"store={config.store}: {above} is not a folder; choose another")
+                raise UserError(f"{role}={domain.name}: {ours} would lie in it and be taken for a class; {advice}")
+    above = None if store is None else next(path for path in (store, *store.parents) if path.exists())
+    require(above is None or above.is_dir(), f"store={job.config.store}: {above} is not a folder; choose another")
 
 
 def compose(lists: Sequence[Sequence[str]], config_dir: str | None) -> list[tuple[DictConfig, list[str]]]:

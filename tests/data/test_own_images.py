@@ -175,7 +175,7 @@ def test_what_cannot_be_read_inside_a_class_is_named(tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(os, "scandir", refuse(os.scandir))
             patch.setattr(Path, "open", refuse(Path.open))
-            assert refusal(tmp_path) == f"{closed}: not readable (Permission denied); mend or remove it"
+            assert refusal(tmp_path) == f"{closed}: not readable (Permission denied)"
 
 
 def test_a_full_class_of_a_kind_that_is_not_read_is_not_called_empty(tmp_path):

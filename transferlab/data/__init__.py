@@ -9,33 +9,27 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import unicodedata
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from transferlab.data.contract import Found, Settings
 from transferlab.data.selection import select
+from transferlab.map import module_name, modules
 
 __all__ = ["Found", "config_class", "find", "names"]
 
 
-@cache
-def _modules() -> dict[str, str]:
-    """The data sets there are: the public modules of the folders of this package."""
-    files = Path(__file__).parent.glob("*/[!_]*.py")
-    return {
-        path.stem: f"{__name__}.{path.parent.name}.{path.stem}" for path in sorted(files, key=lambda path: path.stem)
-    }
-
-
 def names() -> list[str]:
-    """What the data sets are called."""
-    return list(_modules())
+    """What the data sets are called: the public modules of the rooms."""
+    return list(modules("data"))
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(module_name(modules("data")[name]))
 
 
 def config_class(name: str) -> type:
     """The options of data set ``name``: the dataclass ``Config`` of its module."""
-    return importlib.import_module(_modules()[name]).Config
+    return _module(name).Config
 
 
 def find(name: str, options: Any, settings: Settings) -> Found:
@@ -45,4 +39,4 @@ def find(name: str, options: Any, settings: Settings) -> Found:
     """
     if options.classes is not None:  # accents may be coded in two ways
         options = dataclasses.replace(options, classes=[unicodedata.normalize("NFC", name) for name in options.classes])
-    return select(importlib.import_module(_modules()[name]).find(options, settings), options)
+    return select(_module(name).find(options, settings), options)

@@ -20,7 +20,7 @@ from typing import TypeVar, TypeVarTuple
 
 import numpy as np
 
-from transferlab.errors import UserError
+from transferlab.errors import unreadable
 from transferlab.files import cache_dir, sha256, write_text
 
 More = TypeVarTuple("More")
@@ -93,11 +93,7 @@ def _files(name: str, path: Path) -> Iterator[tuple[str, Path]]:
     if not path.is_dir():
         yield name, path
         return
-
-    def refuse(error: OSError) -> None:
-        raise UserError(f"{error.filename}: not readable ({error.strerror})") from None
-
-    for folder, folders, files in os.walk(path, onerror=refuse):
+    for folder, folders, files in os.walk(path, onerror=unreadable):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for file in sorted(f for f in files if not f.startswith(".")):
             there = Path(folder, file)
@@ -110,7 +106,7 @@ def _of_files(files: list[tuple[str, Path]], compute: Callable[[], str], how: Se
     try:
         there = [path.stat() for _, path in files]
     except OSError as error:
-        raise UserError(f"{error.filename}: not readable ({error.strerror})") from None
+        unreadable(error)
     if any(max(s.st_mtime_ns, s.st_ctime_ns) > time.time_ns() - SETTLED for s in there):
         return compute()
     states = [(s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_dev) for s in there]
@@ -136,7 +132,7 @@ def _sha256(path: Path) -> str:
     try:
         return sha256(path)
     except OSError as error:
-        raise UserError(f"{path}: not readable ({error.strerror})") from None
+        unreadable(error)
 
 
 def _hash(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -74,7 +75,7 @@ class Found:
     described: how many numbers describe each class, 0 where nothing does. remark: what was met on the way that is not
     in the data. labels: those of a split, in its order, where they are known without reading the inputs: then what they
     do not allow is refused before a run begins. sound: whether the samples are spectrograms. idle: options of the data
-    set that change nothing here, each with what makes it so.
+    set that change nothing here, each with what makes it so. classes_in: a folder in which each folder is a class.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Found:
     labels: Callable[[str], Labels] | None = None
     sound: bool = False
     idle: Mapping[str, str] = field(default_factory=dict)
+    classes_in: Path | None = None
 
     @property
     def kind(self) -> str:

@@ -6,11 +6,11 @@ import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from transferlab.errors import UserError
+from transferlab.errors import UserError, unreadable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,11 +35,6 @@ Spans = dict[str, tuple[float, float]]
 """For a mode of Pillow's with more than 8 bits, the least and the greatest value of a data set's pictures."""
 
 
-def unreadable(error: OSError) -> NoReturn:
-    """Raise :class:`UserError` that names the file or folder which could not be read."""
-    raise UserError(f"{error.filename}: not readable ({error.strerror}); mend or remove it") from None
-
-
 def is_system(name: str) -> bool:
     """Whether a file or folder called so is hidden, or what a desktop, notebook or file server leaves behind."""
     return name.startswith(".") or name.casefold() in _SYSTEM
@@ -48,8 +43,10 @@ def is_system(name: str) -> bool:
 def is_image(path: Path) -> bool:
     """By its name, or else by its first bytes; what is not a file, such as a pipe or a dead link, is none."""
     try:
-        if not path.is_file() or path.suffix.lower() in SUFFIXES:
-            return path.is_file()
+        if not path.is_file():
+            return False
+        if path.suffix.lower() in SUFFIXES:
+            return True
         with path.open("rb") as file:
             start = file.read(12)
     except OSError as error:
@@ -58,7 +55,7 @@ def is_image(path: Path) -> bool:
     return webp or start[4:] == b"ftypavif" or start.startswith(_BEGINNINGS)
 
 
-def places(folder: Path) -> set[Path]:
+def folders_of(folder: Path) -> set[Path]:
     """Where ``folder`` and the folders in it really lie."""
     try:
         return {folder.resolve(), *(path.resolve() for path in folder.iterdir() if path.is_dir())}

@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transferlab.data.pictures._images import images_in, is_image, is_system, places
-from transferlab.errors import UserError, printable, require, some
+from transferlab.data.pictures._images import folders_of, images_in, is_image, is_system
+from transferlab.errors import UserError, printable, require, some, unreadable
 
 SPLITS = {
     "train": frozenset({"train", "training", "trn", "trainset"}),
@@ -61,7 +61,7 @@ def read_tree(root: Path, without: Collection[str] = (), named: Collection[str] 
     Raises :class:`UserError`, which says what is there and what to do, where it is neither.
     """
     folders, passed = _children(root, root, without)
-    seen = places(root)
+    seen = folders_of(root)
     parts = _parts(root, folders, seen)
     if not parts:
         _refuse_domains(root, folders, named or (), seen)
@@ -69,7 +69,7 @@ def read_tree(root: Path, without: Collection[str] = (), named: Collection[str] 
         return Tree(root, {"train": classes}, sorted(passed + more))
     passed += [folder for folder in folders if folder not in parts.values()]
     inner = {split: _inner(folder) for split, folder in parts.items()}
-    seen = seen.union(*map(places, inner.values()))
+    seen = seen.union(*map(folders_of, inner.values()))
     images = {}
     for split, folder in inner.items():
         of_split, more = _children(folder, root, without)
@@ -95,7 +95,7 @@ def _children(folder: Path, root: Path, without: Collection[str] = ()) -> tuple[
             and not (path.is_symlink() and any(one.resolve().is_relative_to(path.resolve()) for one in (folder, root)))
         ]
     except OSError as error:
-        raise UserError(f"{error.filename or folder}: not readable ({error.strerror})") from None
+        unreadable(error)
     kept = set(folders)
     return folders, [path for path in there if path not in kept]
 
@@ -112,7 +112,7 @@ def _flat(folder: Path, seen: set[Path]) -> bool:
 def _inner(folder: Path) -> Path:
     """``folder``, or where its sub-folders are that hold all its images, if it is wrapped in single folders."""
     folders, _ = _children(folder, folder)
-    wrapped = len(folders) == 1 and bool(_children(folders[0], folder)[0]) and not _flat(folder, places(folder))
+    wrapped = len(folders) == 1 and bool(_children(folders[0], folder)[0]) and not _flat(folder, folders_of(folder))
     return _inner(folders[0]) if wrapped else folder
 
 

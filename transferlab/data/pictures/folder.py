@@ -104,7 +104,10 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
 
     shape = (3, options.size, options.size)
     idle = {"test_fraction": "train/ and test/"} if divided else {}
-    return Found(name, edition, classes, shape, load, content, remark=tree.remark, labels=of_split, idle=idle)
+    return Found(
+        name, edition, classes, shape, load, content, remark=tree.remark, labels=of_split, idle=idle,
+        classes_in=None if divided else root,
+    )  # fmt: skip
 
 
 def _note_repeats(tree: Tree, checksums: Mapping[str, str], split_of: Mapping[Path, str]) -> None:
