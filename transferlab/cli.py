@@ -330,8 +330,8 @@ def _check_devices(configs: Iterable[Config]) -> None:
 def _report(folder: RunFolder, config: Config, results: dict[str, Any]) -> None:
     warned = ("status", "reason") if results["status"] == COLLAPSED else ()
     chosen = ("select", "selected") if results["select"] != "last" else ()
-    shown = (*warned, *chosen, results["headline"], "source_accuracy", "target_accuracy", "critic_accuracy",
-             "proxy_a_distance", "oracle_target_accuracy", "steps", "seconds", "images_per_second",
+    shown = (*warned, *chosen, results["headline"], "source_accuracy", "target_accuracy", "u", "s", "H",
+             "critic_accuracy", "proxy_a_distance", "oracle_target_accuracy", "steps", "seconds", "images_per_second",
              "edition")  # fmt: skip
     print(f"\n{naming.sentence(config)}")
     if results["options"]:
@@ -351,7 +351,8 @@ def _figure(key: str, results: dict[str, Any]) -> str:
     if (interval := results.get(f"{key}_interval")) is None:
         return text
     low, high = interval
-    count = results[f"{key.partition('_')[0]}_test_count"]
+    domain = {"u": "target", "s": "source"}.get(key, key.partition("_")[0])
+    count = results[f"{domain}_test_count"]
     return f"{text}  (95 %: {low:.4f} to {high:.4f}, {count} test samples)"
 
 

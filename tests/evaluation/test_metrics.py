@@ -73,3 +73,14 @@ def test_clustering_scores_by_hand():
 def test_hit_at_k():
     scores = np.array([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0]])
     assert metrics.hit_at(scores, np.array([1, 0]), 2) == 0.5
+
+
+def test_generalised_zero_shot_accuracies_by_hand():
+    seen = np.eye(3)[[0, 0, 1, 2]], np.array([0, 0, 1, 1])  # 1 of class 0, a half of class 1
+    unseen = np.eye(3)[[2, 0, 0, 0]], np.array([2, 2, 2, 2])
+    record = metrics.generalised(seen, unseen, 3)
+    assert (record["s"], record["u"], record["H"]) == (0.75, 0.25, 2 * 0.75 * 0.25 / (0.75 + 0.25))
+    for name, count in (("s", 4), ("u", 4)):
+        low, high = record[f"{name}_interval"]
+        assert 0 <= low < record[name] < high <= 1 and high - low > 1 / count
+    assert metrics.generalised(seen, (np.eye(3)[[0, 0]], np.array([2, 2])), 3)["H"] == 0

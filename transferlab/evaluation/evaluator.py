@@ -139,20 +139,17 @@ class Evaluator:
         return Outputs(torch.cat(features).numpy(), answers)
 
     @torch.no_grad()
-    def _generalised(self, predictor: ZeroShot) -> dict[str, float]:
-        """Generalised zero-shot: mean per-class accuracy with the classes of both domains as candidates.
-
-        u of unseen classes, s of seen ones, H their harmonic mean (Xian, Schiele, Akata, CVPR 2017).
-        """
+    def _generalised(self, predictor: ZeroShot) -> dict[str, Any]:
+        """With the classes of both domains as candidates: the source's are the seen ones, the target's the unseen."""
         truth, seen = self.truth, len(self.truth.source_classes)
         assert isinstance(truth.source_test, Labelled)
-        everything = seen + len(truth.target_classes)
-        of = {}
-        for name, test, first in (("u", truth.target_test, seen), ("s", truth.source_test, 0)):
-            scores = torch.cat([predictor.joint(part) for part in test.inputs.split(2000)]).cpu().numpy()
-            of[name] = metrics.mean_class_accuracy(scores, _numpy(test.labels) + first, everything)
-        both = of["u"] + of["s"]
-        return {**of, "H": 2 * of["u"] * of["s"] / both if both else 0.0}
+
+        def answers(test: Labelled, first: int) -> tuple[np.ndarray, np.ndarray]:
+            scores = torch.cat([predictor.joint(part) for part in test.inputs.split(2000)])
+            return scores.cpu().numpy(), _numpy(test.labels) + first
+
+        of_seen, of_unseen = answers(truth.source_test, 0), answers(truth.target_test, seen)
+        return metrics.generalised(of_seen, of_unseen, seen + len(truth.target_classes))
 
     def _test(self, predictor: Predictor, domain: str) -> tuple[Outputs, float | None]:
         """Answers for a domain's test inputs; their accuracy where the scores are of its classes and it has labels."""

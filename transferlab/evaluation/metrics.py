@@ -89,19 +89,37 @@ def share(name: str, value: float, count: int) -> dict[str, Any]:
 
 def classification(domain: str, scores: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Any]:
     """A domain's accuracies for results.json: over samples, over classes, of each class, and hit@5; with intervals."""
-    hits, totals = (part.astype(float) for part in _hits(scores, labels, classes))
-    there = totals > 0
+    hits, totals = _hits(scores, labels, classes)
     per_class = [round(h / n, 4) if n else None for h, n in zip(hits.tolist(), totals.tolist(), strict=True)]
     record = {
         **share(f"{domain}_accuracy", accuracy(scores, labels), len(labels)),
-        f"{domain}_mean_class_accuracy": mean_class_accuracy(scores, labels, classes),
-        f"{domain}_mean_class_accuracy_interval": _rounded(
-            intervals.of_classes(hits[there].tolist(), totals[there].tolist())
-        ),
+        **_mean_of_classes(f"{domain}_mean_class_accuracy", hits, totals),
         f"{domain}_class_accuracies": per_class,
     }
     many = classes > 10
     return record | (share(f"{domain}_hit_at_5", hit_at(scores, labels, 5), len(labels)) if many else {})
+
+
+def generalised(
+    seen: tuple[np.ndarray, np.ndarray], unseen: tuple[np.ndarray, np.ndarray], classes: int
+) -> dict[str, Any]:
+    """Generalised zero-shot learning for results.json: scores [N, classes] and labels of either kind of test samples.
+
+    u and s are the mean per-class accuracies of unseen and seen classes where all are candidates, with their intervals;
+    H is their harmonic mean (Xian, Schiele, Akata, CVPR 2017).
+    """
+    record: dict[str, Any] = {}
+    for name, (scores, labels) in (("u", unseen), ("s", seen)):
+        record |= _mean_of_classes(name, *_hits(scores, labels, classes))
+    u, s = record["u"], record["s"]
+    return record | {"H": 2 * u * s / (u + s) if u + s else 0.0}
+
+
+def _mean_of_classes(name: str, hits: np.ndarray, totals: np.ndarray) -> dict[str, Any]:
+    """The mean of the accuracies of the classes that have samples, from what :func:`_hits` counts; its interval."""
+    there = totals > 0
+    interval = intervals.of_classes(hits[there].astype(float).tolist(), totals[there].astype(float).tolist())
+    return {name: float(np.mean(hits[there] / totals[there])), f"{name}_interval": _rounded(interval)}
 
 
 def _rounded(interval: intervals.Interval) -> list[float]:
