@@ -63,6 +63,12 @@ class Batch:
         return [view for view in (self.source, self.target) if view is not None]
 
     @property
+    def domains(self) -> list[tuple[str, int]]:
+        """Of which domain ``inputs`` are, one domain after the other, and how many of each."""
+        views = (("source", self.source), ("target", self.target))
+        return [(name, len(view)) for name, view in views if view is not None]
+
+    @property
     def is_target(self) -> Tensor:
         """float32 [B]: 0 for each input of the source, 1 for each of the target, in the order of ``inputs``."""
         domains = torch.ones(len(self), device=self._parts[0].inputs.device)

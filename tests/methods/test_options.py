@@ -197,7 +197,6 @@ def test_momentum_is_of_sgd_alone(outcome):
     ("layer_transfer", {"layers": 3}, {}, "vectors", False, "method.layers=3: 2 layers can be copied here"),
     ("layer_transfer", {"layers": 3, "donor": "random"}, {}, "vectors", False, "layers=3: nothing is left to train"),
     ("multitask", {"private": 2}, {}, "vectors", False, "method.private=2: the net has 2 hidden layers to share"),
-    ("multitask", {}, {"batch_norm": True}, "images", False, "model.batch_norm=true: .*needs model.batch_norm=false"),
     ("self_taught", {"patch": 40}, {}, "images", False, "method.patch=40: images have only 20 pixels"),
     ("self_taught", {"patch": 16}, {}, "images", False, "method.pool=3: there are only 2 by 2 patches"),
     ("self_taught", {"patch": 8}, {}, "vectors", False, "method.patch=8: is for images, these are vectors"),

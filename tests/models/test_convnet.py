@@ -7,7 +7,7 @@ from torch import nn
 from transferlab.config import ModelConfig
 from transferlab.errors import UserError
 from transferlab.models import predictor as predictors
-from transferlab.models.convnet import BatchNorm, ConvNet, DomainCritic, Preprocess, normalisation
+from transferlab.models.convnet import BatchNorm, ConvNet, DomainCritic, Preprocess, normalisation, said
 from transferlab.models.predictor import Classifier
 
 PIXELS = torch.randint(0, 256, (8, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -67,7 +67,7 @@ def test_xavier_is_the_default():
 def test_a_saved_predictor_answers_alike(tmp_path, model):
     preprocess = normalisation(model, [PIXELS])
     net = ConvNet(model, 10, (1, 28, 28), preprocess, domains=2)
-    net(PIXELS)  # so that the domains' statistics differ
+    net(PIXELS, [("source", 3), ("target", 5)])  # so that the domains' statistics differ
     predictor = Classifier(net, head=nn.Linear(100, 10), critic=DomainCritic(net, model)).eval()
     predictors.save(tmp_path / "p.safetensors", predictor, tuple("0123456789"))
     again, classes = predictors.load(tmp_path / "p.safetensors")
@@ -136,9 +136,13 @@ def test_each_domain_by_its_own_mean_and_deviation():
     config = ModelConfig("mlp", normalisation="domain")
     net = ConvNet(config, 2, (3,), normalisation(config, [source, target]), domains=2)
     own = [(x - x.mean(0)) / x.std(0, correction=0) for x in (source, target)]
-    torch.testing.assert_close(net.train().preprocess(torch.cat([source, target])), torch.cat(own))
+    with said(net, [("target", 40), ("source", 10)]):  # in whatever order and numbers
+        torch.testing.assert_close(net.preprocess(torch.cat([target, source[:10]])), torch.cat([own[1], own[0][:10]]))
     for x, expected, domain in zip((source, target), own, ("source", "target"), strict=True):
-        torch.testing.assert_close(net.eval().of(domain).preprocess(x), expected)
+        with said(net, domain):
+            torch.testing.assert_close(net.preprocess(x), expected)
+    with pytest.raises(RuntimeError, match="say of which"):
+        net(source)
     with pytest.raises(UserError, match="model.normalisation=domain: .* one domain only"):
         normalisation(config, [source])
 
@@ -218,14 +222,17 @@ def test_each_domain_is_normalised_as_by_a_layer_of_its_own(shape):
     theirs = [(nn.BatchNorm1d if len(shape) == 2 else nn.BatchNorm2d)(5) for _ in range(2)]
     for layer in (ours, *theirs):
         nn.init.constant_(layer.weight, 2), nn.init.constant_(layer.bias, 3)
-    for _ in range(3):
+    for count in (6, 4, 9):
         x = torch.randn(shape) * torch.rand(12, *[1] * (len(shape) - 1))
-        expected = torch.cat([layer(part) for layer, part in zip(theirs, x.chunk(2), strict=True)])
-        torch.testing.assert_close(ours(x), expected)
+        expected = torch.cat([layer(part) for layer, part in zip(theirs, (x[:count], x[count:]), strict=True)])
+        with said(ours, [("source", count), ("target", 12 - count)]):
+            torch.testing.assert_close(ours(x), expected)
     ours.eval()
-    for domain, layer in enumerate(theirs):
-        ours.domain = domain
-        torch.testing.assert_close(ours(x), layer.eval()(x))
+    for domain, layer in zip(("source", "target"), theirs, strict=True):
+        with said(ours, domain):
+            torch.testing.assert_close(ours(x), layer.eval()(x))
+    with pytest.raises(RuntimeError, match="say of which"):
+        ours(x)
 
 
 def test_a_critic_has_no_batch_normalisation():

@@ -27,17 +27,17 @@ def classifier(head: str, problem: Problem, run: Run, net: ConvNet, critic: Doma
         return Classifier(net, critic=critic)
     data, seen = problem.labelled, "source" if isinstance(problem.source, Labelled) else "target"
     tensors = run.once(
-        "svm", lambda: linear_svm(hidden(run, net.of(seen), data.inputs), data.labels, len(problem.classes))
+        "svm", lambda: linear_svm(hidden(run, net, data.inputs, seen), data.labels, len(problem.classes))
     )
     return Classifier(net, head=linear(tensors), critic=critic, scores_are_logits=False)
 
 
 @torch.no_grad()
-def hidden(run: Run, net: ConvNet, inputs: Tensor) -> Tensor:
-    """The last hidden layer on uint8 images [N, C, H, W]: float32 [N, D]."""
+def hidden(run: Run, net: ConvNet, inputs: Tensor, domain: str) -> Tensor:
+    """The last hidden layer on inputs [N, ...] of ``domain``: float32 [N, D]."""
     net.eval()
     with run.autocast():
-        return torch.cat([net.hidden(net.features(part)).float() for part in inputs.split(500)])
+        return torch.cat([net.hidden(net.features(part, domain), domain).float() for part in inputs.split(500)])
 
 
 def linear_svm(features: Tensor, labels: Tensor, classes: int, cost: float = 1.0) -> dict[str, Tensor]:

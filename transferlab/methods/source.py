@@ -34,7 +34,8 @@ def label_loss(net: ConvNet) -> Loss:
     """Softmax cross-entropy on the labelled inputs of a batch, their mean."""
 
     def loss(batch, progress):
-        labelled = batch.source if isinstance(batch.source, Labelled) else batch.target
-        return {"label": F.cross_entropy(net(labelled.inputs), labelled.labels)}
+        domain = "source" if isinstance(batch.source, Labelled) else "target"
+        labelled = getattr(batch, domain)
+        return {"label": F.cross_entropy(net(labelled.inputs, domain), labelled.labels)}
 
     return loss

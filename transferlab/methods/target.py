@@ -41,7 +41,7 @@ def batch_size(problem: Problem, run: Run) -> int:
 def train_on_target(
     problem: Problem,
     run: Run,
-    net: nn.Module,
+    net: ConvNet,
     predictor: Predictor,
     steps: int | None = None,
     options: Options | None = None,
@@ -50,7 +50,7 @@ def train_on_target(
     """Minimise the cross-entropy of ``net`` (inputs -> logits) on the target's labelled samples."""
 
     def loss(batch, progress):
-        return {"label": F.cross_entropy(net(batch.target.inputs), batch.target.labels)}
+        return {"label": F.cross_entropy(net(batch.target.inputs, "target"), batch.target.labels)}
 
     draw = problem.batches(target=batch_size(problem, run))
     run.train(stage, {"net": net}, loss, draw, predictor, steps=steps, options=options)

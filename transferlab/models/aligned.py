@@ -52,7 +52,7 @@ class Aligned(Predictor):
 
     def answer(self, inputs: Tensor, domain: str) -> tuple[Tensor, Tensor]:
         net = self.net
-        x = vectors(inputs) if net is None else net.hidden(net.of(domain).features(inputs))
+        x = vectors(inputs) if net is None else net.hidden(net.features(inputs, domain), domain)
         with torch.autocast(x.device.type, enabled=False):  # distances and margins need all the bits of float32
             features = self.maps[domain](x.float())
             return features, self.head(features)

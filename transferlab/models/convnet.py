@@ -6,7 +6,8 @@ Shapes below are for a batch of B images.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -29,6 +30,41 @@ from transferlab.models.architectures import (
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
+Domains = str | Sequence[tuple[str, int]] | None
+"""Of which domain inputs are: of source or target all, or so many of each, one after the other; None: not said."""
+DOMAINS = ("source", "target")
+
+
+@contextmanager
+def said(modules: nn.Module, domains: Domains) -> Iterator[None]:
+    """Inside, layers that keep the domains apart treat what passes them as inputs of ``domains``."""
+    layers = [module for module in modules.modules() if isinstance(module, BatchNorm | Preprocess)]
+    for layer in layers:
+        layer.said = domains
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.said = None
+
+
+def by_domain(x: Tensor, rows: int, domains: Domains) -> list[tuple[Tensor, int]]:
+    """Parts of [B, ...] that are of one domain each, and which of ``rows`` of statistics is its own."""
+    if rows == 1:
+        return [(x, 0)]
+    if domains is None:
+        raise RuntimeError("the net keeps the domains apart; say of which its inputs are")
+    if isinstance(domains, str):
+        return [(x, DOMAINS.index(domains))]
+    parts = x.split([count for _, count in domains])
+    return [(part, DOMAINS.index(name)) for part, (name, _) in zip(parts, domains, strict=True)]
+
+
+def whole(parts: Sequence[Tensor]) -> Tensor:
+    """Parts [B_i, ...] as one [B, ...]; a single one is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
 OWN: dict[str, tuple[int, ...]] = {"image": (1, 2, 3), "channel": (2, 3)}
 """Which dimensions of [B, C, H, W] an image's own mean and variance go over."""
 
@@ -41,16 +77,17 @@ class Preprocess(nn.Module):
     values or channel by channel.
 
     Other inputs [B, ...] keep their shape. standardise: by ``mean`` and ``deviation`` [1, D], for spectrograms [1, 1];
-    domain: by those of each domain [domains, D], of which a training batch has equal parts, and elsewhere by those of
-    ``domain``, as in :class:`BatchNorm`; l1, l2: each vector to a sum of magnitudes or a length of 1; none: nothing.
+    domain: by those of the input's own domain, [domains, D]; l1, l2: each vector to a sum of magnitudes or a length of 1;
+    none: nothing.
     """
 
+    said: Domains = None
     mean: Tensor | None
     deviation: Tensor | None
 
     def __init__(self, how: str, mean: Tensor | None = None, deviation: Tensor | None = None):
         super().__init__()
-        self.how, self.domain = how, 0
+        self.how = how
         self.register_buffer("mean", mean)
         self.register_buffer("deviation", deviation)
 
@@ -70,15 +107,9 @@ class Preprocess(nn.Module):
             return F.normalize(inputs, p=int(self.how[1]), dim=1)
         if self.mean is None:
             return inputs
-        if len(self.mean) == 1:
-            return self._standardised(inputs, 0)
-        if not self.training:
-            return self._standardised(inputs, self.domain)
-        return torch.cat([self._standardised(part, d) for d, part in enumerate(inputs.chunk(len(self.mean)))])
-
-    def _standardised(self, inputs: Tensor, domain: int) -> Tensor:
-        assert self.mean is not None and self.deviation is not None
-        return (inputs - self.mean[domain]) / self.deviation[domain]
+        assert self.deviation is not None
+        parts = by_domain(inputs, len(self.mean), self.said)
+        return whole([(part - self.mean[row]) / self.deviation[row] for part, row in parts])
 
     def _of_images(self, inputs: Tensor) -> Tensor:
         if self.mean is not None:  # before the change of order, after which it would take three times as long
@@ -135,28 +166,27 @@ def mean_over_images(inputs: Tensor) -> Tensor:
 class BatchNorm(nn.Module):
     """Batch normalisation of [B, F, ...] with statistics for each of ``domains``; scale and shift are shared.
 
-    In training the batch holds equal parts, one of each domain in their order, and each is normalised by its own
-    statistics. Otherwise the running ones of ``domain`` are taken (Li et al., Revisiting Batch Normalization for
-    Practical Domain Adaptation, 2016). With one domain it is the usual layer.
+    Inputs are normalised with others of their own domain alone, in training by the batch's statistics and otherwise by
+    running ones (Li et al., Revisiting Batch Normalization for Practical Domain Adaptation, 2016). With one domain it is
+    the usual layer.
     """
 
+    said: Domains = None
     running_mean: Tensor
     running_var: Tensor
 
     def __init__(self, features: int, domains: int):
         super().__init__()
-        self.domain = 0
         self.weight, self.bias = nn.Parameter(torch.ones(features)), nn.Parameter(torch.zeros(features))
         self.register_buffer("running_mean", torch.zeros(domains, features))
         self.register_buffer("running_var", torch.ones(domains, features))
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or len(self.running_mean) == 1:
-            return self._normalised(x, self.domain)
-        return torch.cat([self._normalised(part, d) for d, part in enumerate(x.chunk(len(self.running_mean)))])
+        parts = by_domain(x, len(self.running_mean), self.said)
+        return whole([self._normalised(part, row) for part, row in parts])
 
-    def _normalised(self, x: Tensor, domain: int) -> Tensor:
-        mean, variance = self.running_mean[domain], self.running_var[domain]
+    def _normalised(self, x: Tensor, row: int) -> Tensor:
+        mean, variance = self.running_mean[row], self.running_var[row]
         return F.batch_norm(x, mean, variance, self.weight, self.bias, self.training)
 
 
@@ -165,8 +195,8 @@ class ConvNet(nn.Module):
 
     ``features`` [B, F] is the flattened output of the last convolution, where the domain critic looks; without
     convolutions it is the last hidden layer, as in the shallow net of the paper's section 4. ``hidden`` [B, D] is the
-    last hidden layer; ``forward`` the logits [B, classes].
-    domains: how many share a batch, see :class:`BatchNorm`.
+    last hidden layer; ``forward`` the logits [B, classes]. Each is told of which ``domain`` its inputs are.
+    domains: how many the net keeps apart as it normalises, see :class:`BatchNorm`.
     """
 
     def __init__(
@@ -183,7 +213,7 @@ class ConvNet(nn.Module):
         self.extractor = _extractor(convs, seen[0], norms, config.activation)
         if not convs:  # where a critic looks, there must be something to learn
             self.extractor.extend(_dense(math.prod(seen), label, norms, config))
-        with torch.no_grad():
+        with torch.no_grad(), said(self.extractor, "source"):
             probe = self.extractor.eval()(torch.zeros(1, *seen))
         self.feature_size = probe.shape[1]
         self.extractor.train()
@@ -214,25 +244,20 @@ class ConvNet(nn.Module):
                 groups[-1].append(module)
         return groups
 
-    def of(self, domain: str) -> ConvNet:
-        """The same net, normalising by ``domain``'s statistics outside training, where each has its own."""
-        for module in self.modules():
-            if isinstance(module, BatchNorm | Preprocess):
-                module.domain = int(domain == "target") if self.domains > 1 else 0
-        return self
+    def features(self, inputs: Tensor, domain: Domains = None) -> Tensor:
+        with said(self, domain):
+            return self.extractor(self.preprocess(inputs))
 
-    def features(self, images: Tensor) -> Tensor:
-        return self.extractor(self.preprocess(images))
+    def hidden(self, features: Tensor, domain: Domains = None) -> Tensor:
+        with said(self.trunk, domain):
+            return self.trunk(features)
 
-    def hidden(self, features: Tensor) -> Tensor:
-        return self.trunk(features)
-
-    def classify(self, features: Tensor) -> Tensor:
+    def classify(self, features: Tensor, domain: Domains = None) -> Tensor:
         """Logits [B, classes] of features: float32, whatever precision the layers compute in."""
-        return self.head(self.hidden(features)).float()
+        return self.head(self.hidden(features, domain)).float()
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.classify(self.features(images))
+    def forward(self, inputs: Tensor, domain: Domains = None) -> Tensor:
+        return self.classify(self.features(inputs, domain), domain)
 
 
 def check_inputs(fits: bool, wanted: str, inputs: Tensor) -> None:

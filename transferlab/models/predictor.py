@@ -90,8 +90,8 @@ class Classifier(Predictor):
         self.net.check(inputs)
 
     def answer(self, inputs: Tensor, domain: str) -> tuple[Tensor, Tensor]:
-        features = self.net.of(domain).features(inputs)
-        hidden = self.net.hidden(features)
+        features = self.net.features(inputs, domain)
+        hidden = self.net.hidden(features, domain)
         head = self.source_head if domain == "source" and self.source_head is not None else self.head
         scores = (head or self.net.head)(hidden)
         return {"critic": features, "hidden": hidden, "logits": scores}[self.features_at], scores

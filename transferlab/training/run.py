@@ -42,19 +42,19 @@ class Run:
         self.model, self.batch_size, self.seed = model, batch_size, seed
         self.device, self.precision = device, precision
 
-    def net(self, problem: Problem, domain: str | None = None, name: str = "net") -> ConvNet:
+    def net(self, problem: Problem, domain: str | None = None, name: str = "net", joint: bool = False) -> ConvNet:
         """A freshly initialised network on the device, for the classes of ``domain`` and normalised by its inputs.
 
         Without a domain it is for the target's classes and normalised by all inputs that are seen, each domain
-        weighing the same; its batch normalisation, where it has any, then keeps the domains apart, whose equal parts
-        make up every training batch. Another ``name`` is another initialisation.
+        weighing the same. Such a net keeps the domains apart in its batch normalisation, where it has any, and so does
+        one that is ``joint``, whose layers both domains share. Another ``name`` is another initialisation.
         """
         inputs = [view.inputs for view in problem.seen(*[domain] if domain else [])]
         preprocess = normalisation(self.model, inputs)
         classes = problem.source_classes if domain == "source" else problem.classes
         shape = max(tuple(part.shape[1:]) for part in inputs)
         with self.seeded(name):
-            return ConvNet(self.model, len(classes), shape, preprocess, len(inputs)).to(self.device)
+            return ConvNet(self.model, len(classes), shape, preprocess, 2 if joint else len(inputs)).to(self.device)
 
     def critic(self, net: ConvNet) -> DomainCritic:
         """A freshly initialised domain critic for the features of ``net``, on the device."""

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,7 @@ from transferlab.methods.supervised_transfer.multitask import (
     task_losses,
     task_of_class,
 )
+from transferlab.problem import Labelled
 
 
 def test_tasks_are_read_from_class_names():
@@ -85,6 +88,21 @@ def test_it_learns_both_tasks(tmp_path, weighting):
         view = getattr(p, domain)
         right = predictor(view.inputs, domain)[1].argmax(1) == view.labels
         assert right.float().mean() > 0.8
+
+
+def test_each_task_is_normalised_by_statistics_of_its_own(tmp_path):
+    settings, p = config("multitask", steps=60, batch_size=16), problem(LABELLED, LABELLED)
+    settings.model.batch_norm = True
+    inverted = dataclasses.replace(p, target=Labelled(255 - p.target.inputs, p.target.labels))
+    predictor = multitask.fit(multitask.Config(), inverted, run(tmp_path, settings)).eval()
+    net = predictor.net
+    with torch.no_grad():  # what passes the first layer's normalisation, as the data has it
+        maps = [net.extractor[0](net.preprocess(view.inputs)).mean((0, 2, 3)) for view in inverted.seen()]
+    own, other = ((net.extractor[1].running_mean - torch.stack(order)).norm(dim=1) for order in (maps, maps[::-1]))
+    assert (own < 0.3 * other).all()
+    for domain in ("source", "target"):
+        view = getattr(inverted, domain)
+        assert (predictor(view.inputs, domain)[1].argmax(1) == view.labels).float().mean() > 0.8
 
 
 def test_evaluating_an_average_leaves_the_training_alone(tmp_path):

@@ -62,9 +62,9 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
     critic = run.critic(net)
 
     def loss(batch, progress):
-        features = net.features(batch.inputs)
+        features = net.features(batch.inputs, batch.domains)
         # All features pass the label predictor, so that its batch normalisation knows both domains.
-        logits, _ = batch.split(net.classify(features))
+        logits, _ = batch.split(net.classify(features, batch.domains))
         # Lambda scales what reaches the features; the critic itself learns at full strength.
         factor = config.largest_lambda * domain_adaptation(progress, config.gamma)
         told_apart = critic(reverse_gradient(features, factor))

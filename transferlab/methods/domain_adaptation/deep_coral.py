@@ -37,7 +37,7 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
 
     def loss(batch, progress):
         # The last layer's outputs, where the paper puts the loss (its fc8).
-        source, target = batch.split(net(batch.inputs))
+        source, target = batch.split(net(batch.inputs, batch.domains))
         return {
             "label": F.cross_entropy(source, batch.source.labels),
             "coral": config.weight * coral(source, target),

@@ -78,8 +78,8 @@ def fit(config: Config, problem: Problem, run: Run) -> Aligned:
         assert isinstance(problem.source, Labelled) and problem.target is not None
         # At random, because data may be sorted by class.
         rows = [torch.randperm(len(v.inputs))[: config.samples].to(run.device) for v in problem.seen()]
-        inputs = problem.source.inputs[rows[0]], problem.target.inputs[rows[1]]
-        source, target = (vectors(x) if net is None else hidden(run, net, x) for x in inputs)
+        inputs = {"source": problem.source.inputs[rows[0]], "target": problem.target.inputs[rows[1]]}
+        source, target = (vectors(x) if net is None else hidden(run, net, x, domain) for domain, x in inputs.items())
         labels = problem.source.labels[rows[0]]
         alone = {"as they are": without_alignment(source, target, config.features == "inputs")}
         found = {f"d={d}": align(source, target, d, config.features == "inputs")

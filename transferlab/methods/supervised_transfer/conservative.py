@@ -84,11 +84,11 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
 
     def loss(batch, progress):
         inputs, labels = batch.target.inputs, batch.target.labels
-        hidden = net.hidden(net.features(inputs))
+        hidden = net.hidden(net.features(inputs, "target"), "target")
         logits = net.head(hidden).float()
         losses = {"label": F.cross_entropy(logits, labels)}
         if config.keep != "weights":
-            answer = teacher(inputs)
+            answer = teacher(inputs, "target")
         if config.keep != "weights" and same:
             losses = {"label": divergence_regularised(logits, labels, answer, config.rho)}
         elif config.keep != "weights":
@@ -101,7 +101,7 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
 
     def head_alone(batch, progress):
         with torch.no_grad():  # so that no gradient waits in the trunk for the next stage
-            hidden = net.hidden(net.features(batch.target.inputs))
+            hidden = net.hidden(net.features(batch.target.inputs, "target"), "target")
         return {"label": F.cross_entropy(net.head(hidden).float(), batch.target.labels)}
 
     draw = problem.batches(target=batch_size(problem, run))

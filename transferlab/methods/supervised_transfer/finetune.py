@@ -99,7 +99,7 @@ def linear_probe(problem: Problem, run: Run, net: ConvNet) -> dict[str, Tensor]:
     inputs, labels = problem.target.inputs, problem.target.labels
 
     def solve() -> dict[str, Tensor]:
-        return few_label_classifier(hidden(run, net, inputs), labels, "logistic", None, problem.seed)
+        return few_label_classifier(hidden(run, net, inputs, "target"), labels, "logistic", None, problem.seed)
 
     probe = run.once("probe", solve)
     if "validation" in probe:

@@ -45,22 +45,21 @@ class Config(Options):
         require(self.private >= 0, f"method.private={self.private}: must not be negative")
 
     def check(self, case: Case) -> None:
-        mixed = "model.batch_norm=true: the tasks would share running statistics that fit neither"
-        require(not case.model.batch_norm, f"{mixed}; method=multitask needs model.batch_norm=false")
         hidden = case.layers - 1
         require(self.private < hidden, f"method.private={self.private}: the net has {hidden} hidden layers to share")
 
 
 def fit(config: Config, problem: Problem, run: Run) -> Classifier:
     assert isinstance(problem.source, Labelled)
-    source, target = run.net(problem, "source"), run.net(problem, "target", name="target")
+    source = run.net(problem, "source", joint=True)
+    target = run.net(problem, "target", name="target", joint=True)
     shared = share(source, target, config.private)
     tasks = task_of_class(problem.source_classes).to(run.device)
     weights = LogVariances(1 + int(tasks.max()) + 1).to(run.device)
 
     def loss(batch, progress):
-        losses = {"target": F.cross_entropy(target(batch.target.inputs), batch.target.labels)}
-        losses |= task_losses(source(batch.source.inputs), batch.source.labels, tasks)
+        losses = {"target": F.cross_entropy(target(batch.target.inputs, "target"), batch.target.labels)}
+        losses |= task_losses(source(batch.source.inputs, "source"), batch.source.labels, tasks)
         return weights.weighted(losses) if config.weighting == "uncertainty" else losses
 
     def projected(losses: Losses) -> None:
