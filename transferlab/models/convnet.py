@@ -77,8 +77,8 @@ class Preprocess(nn.Module):
     values or channel by channel.
 
     Other inputs [B, ...] keep their shape. standardise: by ``mean`` and ``deviation`` [1, D], for spectrograms [1, 1];
-    domain: by those of the input's own domain, [domains, D]; l1, l2: each vector to a sum of magnitudes or a length of 1;
-    none: nothing.
+    domain: by those of the input's own domain, [domains, D]; l1, l2: each vector to a sum of magnitudes or a length of
+    1; none: nothing.
     """
 
     said: Domains = None
@@ -167,8 +167,8 @@ class BatchNorm(nn.Module):
     """Batch normalisation of [B, F, ...] with statistics for each of ``domains``; scale and shift are shared.
 
     Inputs are normalised with others of their own domain alone, in training by the batch's statistics and otherwise by
-    running ones (Li et al., Revisiting Batch Normalization for Practical Domain Adaptation, 2016). With one domain it is
-    the usual layer.
+    running ones (Li et al., Revisiting Batch Normalization for Practical Domain Adaptation, 2016). With one domain it
+    is the usual layer.
     """
 
     said: Domains = None
