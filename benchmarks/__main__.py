@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 
 from transferlab.config import Config, DataConfig, DeviceConfig, ModelConfig, TrainConfig
+from transferlab.data.contract import IMAGES
 from transferlab.methods.domain_adaptation import dann
 from transferlab.models.convnet import ConvNet, DomainCritic, Preprocess
 from transferlab.problem import Labelled, Problem, Unlabelled
@@ -74,7 +75,7 @@ def problem() -> Problem:
     grey = torch.randint(0, 256, (10_000, 1, 28, 28), generator=generator, dtype=torch.uint8)
     colour = torch.randint(0, 256, (10_000, 3, 28, 28), generator=generator, dtype=torch.uint8)
     labels = torch.randint(0, 10, (10_000,), generator=generator)
-    return Problem(Labelled(grey, labels), Unlabelled(colour), CLASSES, CLASSES, seed=0)
+    return Problem(Labelled(grey, labels), Unlabelled(colour), CLASSES, CLASSES, 0, IMAGES)
 
 
 def bare(args: argparse.Namespace) -> Callable[[int], int]:

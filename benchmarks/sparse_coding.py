@@ -23,6 +23,7 @@ from torch import Tensor
 
 from transferlab import data
 from transferlab.config import DataConfig
+from transferlab.data.contract import IMAGES
 from transferlab.data.generated import patches
 from transferlab.models.coded import without_mean
 from transferlab.numerics import sparse_coding
@@ -86,7 +87,7 @@ def samples(count: int, size: int) -> Tensor:
     """float32 [count, size^2], each patch without its mean, of mean square length 1."""
     settings = DataConfig(edition="sample")
     cut = data.find("patches", patches.Config(size=size, count=count), settings).load("train").inputs
-    x = without_mean(torch.from_numpy(cut.copy()).flatten(1))
+    x = without_mean(torch.from_numpy(cut.copy()).flatten(1), IMAGES)
     return x / x.square().sum(1).mean().sqrt()
 
 

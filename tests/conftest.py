@@ -18,7 +18,7 @@ import torch
 
 from transferlab.config import Config, DataConfig, DeviceConfig, ModelConfig, TrainConfig
 from transferlab.data import Found
-from transferlab.data.contract import Dataset
+from transferlab.data.contract import IMAGES, Dataset
 from transferlab.map import LABELLED, Role
 from transferlab.problem import Labelled, Problem, Unlabelled
 from transferlab.runs import RunFolder
@@ -85,7 +85,7 @@ def problem(source: Role, target: Role, seed=0) -> Problem:
         views[role] = (
             None if sees == "nothing" else Labelled(pixels, labels) if sees == LABELLED else Unlabelled(pixels)
         )
-    return Problem(**views, classes=CLASSES, source_classes=CLASSES, seed=seed)
+    return Problem(**views, classes=CLASSES, source_classes=CLASSES, seed=seed, kind=IMAGES)
 
 
 def run(folder: Path, settings: Config, evaluate=lambda predictor: {}) -> Engine:

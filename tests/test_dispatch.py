@@ -17,7 +17,7 @@ from tests.conftest import dataset
 from transferlab import compatibility, data, dispatch, plan
 from transferlab.cli import execute
 from transferlab.config import from_plain
-from transferlab.data.contract import Dataset
+from transferlab.data.contract import IMAGES, Dataset
 from transferlab.errors import UserError
 from transferlab.map import LABELLED, UNLABELLED, Sees
 from transferlab.runs import RunFolder
@@ -32,7 +32,7 @@ def settings(**target):
 
 def prepare(both, sees=LABELLED, **target):
     """Both domains prepared from the data set ``both``, the target seen as ``sees``."""
-    found = {role: data.Found(role, "full", both.classes, (1, 28, 28), lambda split: both, "")
+    found = {role: data.Found(role, "full", both.classes, IMAGES, (1, 28, 28), lambda split: both, "")
              for role in ("source", "target")}  # fmt: skip
     return dispatch.prepare(settings(**target), Sees(UNLABELLED, sees, classes="any"), torch.device("cpu"), found)
 

@@ -10,7 +10,7 @@ FLOORS = [
     {"errors", "options", "intervals", "randomness", "validators"},
     {"build", "files", "locks", "map", "numerics"},
     {"data", "storage"},
-    {"config", "problem"},
+    {"augmentation", "config", "problem"},
     {"hydra_adapter", "models", "naming", "runs"},
     {"evaluation", "idle", "records", "training"},
     {"compatibility", "methods", "photographs"},

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.conftest import dataset, problem
+from transferlab.data.contract import IMAGES
 from transferlab.data.split import split_rows
 from transferlab.errors import UserError
 from transferlab.map import LABELLED, NOTHING, UNLABELLED
@@ -13,7 +14,7 @@ from transferlab.problem import Labelled, Unlabelled, resize, view
 
 def test_an_unlabelled_view_owns_no_labels():
     data = dataset()
-    seen = view(data, np.arange(10), UNLABELLED, 28, torch.device("cpu"))
+    seen = view(data, IMAGES, np.arange(10), UNLABELLED, 28, torch.device("cpu"))
     assert isinstance(seen, Unlabelled) and not isinstance(seen, Labelled)
     assert set(vars(seen)) == {"inputs", "rows"} and seen.rows is None
     batch = problem(LABELLED, UNLABELLED).batches(source=4, target=4)("s", 0)
@@ -21,7 +22,7 @@ def test_an_unlabelled_view_owns_no_labels():
 
 
 def test_nothing_is_nothing():
-    assert view(dataset(), np.arange(3), NOTHING, 28, torch.device("cpu")) is None
+    assert view(dataset(), IMAGES, np.arange(3), NOTHING, 28, torch.device("cpu")) is None
 
 
 def test_batches_keep_inputs_and_labels_together():
@@ -31,6 +32,22 @@ def test_batches_keep_inputs_and_labels_together():
     assert torch.equal(brightest, batch.source.labels)
     assert batch.inputs.shape == (20, 3, 28, 28)
     assert torch.equal(batch.inputs[:16], batch.source.inputs.expand(-1, 3, -1, -1))
+
+
+def test_a_view_is_a_function_of_seed_stage_step_and_name():
+    def noisy(inputs, generator):
+        return inputs.float() + torch.rand(inputs.shape, generator=generator)
+
+    p = problem(LABELLED, UNLABELLED)
+    draw, again = p.batches(source=4, target=4), dataclasses.replace(p, seed=1).batches(source=4, target=4)
+    one = draw("s", 3).view("student", noisy)
+    assert torch.equal(one.inputs, draw("s", 3).view("student", noisy).inputs)
+    assert torch.equal(one.source.labels, draw("s", 3).source.labels) and one.domains == draw("s", 3).domains
+    noise = one.inputs - draw("s", 3).inputs
+    for other in (draw("s", 3).view("teacher", noisy), draw("s", 4).view("student", noisy),
+                  draw("t", 3).view("student", noisy), again("s", 3).view("student", noisy)):  # fmt: skip
+        assert (other.inputs.frac() - noise).abs().max() > 0.1
+    assert (noise[:4].mean(1) - noise[4:].mean(1)).abs().max() > 0.1  # of each domain by itself
 
 
 def test_resize_is_pillows_bilinear():

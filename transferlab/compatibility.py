@@ -8,7 +8,7 @@ import numpy as np
 
 from transferlab import data, idle
 from transferlab.config import Config
-from transferlab.data.contract import Dataset, Found, Labels
+from transferlab.data.contract import IMAGES, VECTORS, Dataset, Found, Labels
 from transferlab.data.split import split_rows
 from transferlab.errors import require
 from transferlab.map import LABELLED, Role, Sees, method_schema
@@ -82,15 +82,15 @@ def _check_inputs(config: Config, sees: Sees, found: Mapping[str, Found]) -> Non
     ours, theirs = found["source"].shape, found["target"].shape
     both = f"source={config.names['source']} has {ours}, target={config.names['target']} has {theirs}"
     kinds = [f.kind for f in found.values()]
-    images = kinds == ["images", "images"]  # brought to model.input_size
+    images = kinds == [IMAGES, IMAGES]  # brought to model.input_size
     require(images or ours == theirs, f"inputs of another shape in each domain: {both}")
     require(kinds[0] == kinds[1], f"inputs of another kind in each domain: {both}, {' and '.join(kinds)}")
     if idle.trains_net(config):
-        fits = kinds[0] != "vectors" or config.model.name == "mlp"
+        fits = kinds[0] != VECTORS or config.model.name == "mlp"
         require(fits, f"model={config.model.name}: is for images, {both}; use model=mlp")
         how = normalisation_of(config.model, kinds[0])
         require(how != "domain" or sees.joint, ONE_DOMAIN)
-        if kinds[0] != "vectors":
+        if kinds[0] != VECTORS:
             sides = idle.case(config, found).shapes[0][1:]
             hint = f"{config.model.name}: {' x '.join(map(str, sides))} leaves nothing for a convolution to look at"
             fix = "a larger model.input_size" if images else "model=mlp"

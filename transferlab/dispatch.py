@@ -16,7 +16,7 @@ import torch
 from transferlab import compatibility, idle, naming
 from transferlab.config import RESULTS_VERSION, Config, edition_name
 from transferlab.data import Found
-from transferlab.data.contract import Dataset
+from transferlab.data.contract import IMAGES, Dataset
 from transferlab.errors import require, some
 from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Truth, forgetting, selections
 from transferlab.evaluation.pictures import Pictures
@@ -132,17 +132,16 @@ def prepare(
         train[role], test[role] = found[role].load("train"), found[role].load("test")
         log.info("%s: %s", role, _told(found[role], train[role], test[role]))
         rows[role] = compatibility.training_rows(config, role, getattr(sees, role), train[role], found[role].classes)
-    kinds = {d.inputs.dtype for d in train.values()}
-    require(len(kinds) == 1, f"source={config.names['source']} and target={config.names['target']}: images and numbers")
+    kind = found["target"].kind  # of both domains, as compatibility has seen to
 
     def part(role: str, validation: bool, sight: Role, limit: int | None = None) -> Any:
         wanted = rows[role][validation]
         if limit is not None:  # a fair sample of data that may be sorted by class
             wanted = np.random.default_rng(0).permutation(wanted)[:limit]
-        return view(train[role], wanted, sight, size, device)
+        return view(train[role], kind, wanted, sight, size, device)
 
     def everything(role: str) -> Any:
-        return view(test[role], np.arange(len(test[role])), known[role], size, device)
+        return view(test[role], kind, np.arange(len(test[role])), known[role], size, device)
 
     known = {role: UNLABELLED if test[role].labels is None else LABELLED for role in test}
     signatures = [d.signatures for d in train.values() if d.signatures is not None]
@@ -152,9 +151,11 @@ def prepare(
         classes=train["target"].classes,
         source_classes=train["source"].classes,
         seed=config.seed,
+        kind=kind,
         signatures=torch.from_numpy(np.concatenate(signatures)).to(device) if sees.classes == "disjoint" else None,
     )
     truth = Truth(
+        kind=kind,
         source_classes=train["source"].classes,
         target_classes=train["target"].classes,
         source_train=part("source", False, LABELLED if sees.source == LABELLED else UNLABELLED, SAMPLE),
@@ -174,7 +175,7 @@ def _told(found: Found, train: Dataset, test: Dataset) -> str:
     """What was read, and what was passed over, on one line."""
     names = (*found.classes[:3], "…") if len(found.classes) > 4 else found.classes
     classes = f"{len(found.classes)} classes ({', '.join(names)})" if names else "no labels"
-    kind = "images" if train.inputs.dtype == np.uint8 else "rows"
+    kind = "images" if found.kind == IMAGES else "rows"
     written = Counter(name.casefold() for name in found.classes)
     alike = [name for name in found.classes if written[name.casefold()] > 1]
     differ = f"{some(alike)} are different classes" if alike else ""

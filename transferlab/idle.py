@@ -11,6 +11,7 @@ from dataclasses import fields
 
 from transferlab.config import Config, ModelConfig, TrainConfig
 from transferlab.data import Found
+from transferlab.data.contract import IMAGES
 from transferlab.errors import UserError
 from transferlab.map import method_schema
 from transferlab.models.architectures import architecture
@@ -28,9 +29,10 @@ SECTIONS = {
 def case(config: Config, found: Mapping[str, Found]) -> Case:
     """What the method's options meet; found: the data of both domains, empty where it is missing."""
     size = config.model.input_size
-    shapes = [(f.shape[0], size, size) if f.kind == "images" else f.shape for f in found.values()]
+    shapes = [(f.shape[0], size, size) if f.kind == IMAGES else f.shape for f in found.values()]
     same = found["source"].classes == found["target"].classes if found else None
-    return Case(config.model, architecture(config.model).layers, same, shapes)
+    kind = found["target"].kind if found else ""
+    return Case(config.model, architecture(config.model).layers, same, kind, shapes)
 
 
 def keys(config: Config, found: Mapping[str, Found]) -> dict[str, str]:
@@ -65,7 +67,7 @@ def _choices(config: Config, found: Mapping[str, Found]) -> Idle:
         for option, choice in f.idle.items():
             yield choice, [f"{role}.{option}"]
     kinds = {f.kind for f in found.values()}
-    if kinds and "images" not in kinds:
+    if kinds and IMAGES not in kinds:
         yield f"{' and '.join(sorted(kinds))} in place of images", ["model.input_size"]
 
 

@@ -16,12 +16,13 @@ class Case:
     """What the options of a method meet in a run, as far as it is known before any data is read.
 
     layers: how many the net has, the head included. same_classes: in both domains; None where the data is missing.
-    shapes: of one input of source and target, as the method gets it; empty where the data is missing.
+    kind and shapes: of one input of source and target, as the method gets it; empty where the data is missing.
     """
 
     model: ModelConfig
     layers: int
     same_classes: bool | None
+    kind: str = ""
     shapes: Sequence[tuple[int, ...]] = ()
 
 

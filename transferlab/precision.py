@@ -20,6 +20,7 @@ from typing import Any
 
 from transferlab.build import build
 from transferlab.config import Config, ModelConfig
+from transferlab.data.contract import IMAGES, VECTORS
 from transferlab.errors import UserError
 from transferlab.files import cache_dir, make_folder, read_json, write_json
 from transferlab.map import method_schema
@@ -81,8 +82,9 @@ def measure(device: str, batch_size: int, model: ModelConfig) -> dict[str, float
     torch.set_num_threads(1)  # other work on the machine then counts for less
     place, size = pick_device(device), model.input_size
     vectors, images = (2 * batch_size, 1000), (2 * batch_size, 3, size, size)
-    inputs = torch.randn(vectors) if model.name == "mlp" else torch.randint(256, images, dtype=torch.uint8)
-    net = ConvNet(model, 10, inputs.shape[1:], normalisation(model, [inputs])).to(place)
+    kind = VECTORS if model.name == "mlp" else IMAGES
+    inputs = torch.randn(vectors) if kind == VECTORS else torch.randint(256, images, dtype=torch.uint8)
+    net = ConvNet(model, 10, inputs.shape[1:], normalisation(model, kind, [inputs])).to(place)
     inputs = inputs.to(place)
 
     def step(precision: str) -> float:

@@ -7,16 +7,16 @@ could reach them, and test images never come here at all: they live in the evalu
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transferlab.data.contract import Dataset
+from transferlab.data.contract import IMAGES, Dataset, Kind
 from transferlab.map import LABELLED, NOTHING, Role
-from transferlab.randomness import Order
+from transferlab.randomness import Order, key
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,31 @@ class Labelled:
 View = Unlabelled | Labelled
 
 
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+"""Inputs [N, ...] of a batch to inputs that are changed at random, by what the generator on their device draws."""
+
+
 @dataclass(frozen=True)
 class Batch:
-    """One step's inputs. ``source`` and ``target`` are views of the batch, as the method sees the domains."""
+    """One step's inputs. ``source`` and ``target`` are views of the batch, as the method sees the domains.
+
+    step: (seed, stage, step), of which all that is random in it is a function.
+    """
 
     source: View | None
     target: View | None
+    step: tuple[int, str, int] = (0, "", 0)
+
+    def view(self, name: str, augment: Augment) -> Batch:
+        """The same batch with its inputs changed at random: by the same draws for the same ``name``, and no other's."""
+
+        def changed(domain: str, view: View | None) -> View | None:
+            if view is None:
+                return None
+            generator = torch.Generator(view.inputs.device).manual_seed(key(*self.step, name, domain))
+            return replace(view, inputs=augment(view.inputs, generator))
+
+        return replace(self, source=changed("source", self.source), target=changed("target", self.target))
 
     def __len__(self) -> int:
         return sum(map(len, self._parts))
@@ -92,8 +111,8 @@ class Batch:
 class Problem:
     """What a method is given. A domain that it does not see is None.
 
-    classes are the target's, source_classes the source's. signatures: float32 [C_s + C_t, M], a row for each source
-    class, then for each target class, where the data describes its classes.
+    classes are the target's, source_classes the source's; kind: of both domains' inputs. signatures: float32
+    [C_s + C_t, M], a row for each source class, then for each target class, where the data describes its classes.
     """
 
     source: View | None
@@ -101,6 +120,7 @@ class Problem:
     classes: tuple[str, ...]
     source_classes: tuple[str, ...]
     seed: int
+    kind: Kind
     signatures: Tensor | None = None
 
     @property
@@ -135,16 +155,18 @@ class Problem:
             return Batch(
                 rows("source", self.source, stage, step, source) if source and self.source is not None else None,
                 rows("target", self.target, stage, step, target) if target and self.target is not None else None,
+                (self.seed, stage, step),
             )
 
         return draw
 
 
-def view(data: Dataset, rows: np.ndarray, role: Role, size: int, device: torch.device) -> View | None:
-    """What ``role`` allows to see of the given rows of ``data``, brought to ``size`` pixels."""
+def view(data: Dataset, kind: Kind, rows: np.ndarray, role: Role, size: int, device: torch.device) -> View | None:
+    """What ``role`` allows to see of the given rows of ``data``; images are brought to ``size`` pixels."""
     if role == NOTHING:
         return None
-    inputs = resize(torch.from_numpy(data.inputs[rows]), size).to(device)
+    inputs = torch.from_numpy(data.inputs[rows])
+    inputs = (resize(inputs, size) if kind == IMAGES else inputs).to(device)
     if role == LABELLED:
         assert data.labels is not None
         return Labelled(inputs, torch.from_numpy(data.labels[rows]).to(device))
@@ -152,11 +174,8 @@ def view(data: Dataset, rows: np.ndarray, role: Role, size: int, device: torch.d
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """uint8 [N, C, H, W] -> uint8 [N, C, size, size], bilinear and antialiased, once for all steps.
-
-    What is not an image comes back as it is.
-    """
-    if images.dtype != torch.uint8 or images.shape[-2:] == (size, size):
+    """uint8 [N, C, H, W] -> uint8 [N, C, size, size], bilinear and antialiased, once for all steps."""
+    if images.shape[-2:] == (size, size):
         return images
     shape = (size, size)
     return torch.cat(

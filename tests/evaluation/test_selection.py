@@ -13,6 +13,7 @@ from tests.conftest import config, images, problem, run
 from transferlab import plan, storage
 from transferlab.cli import execute
 from transferlab.config import from_plain
+from transferlab.data.contract import IMAGES
 from transferlab.errors import UserError
 from transferlab.evaluation import evaluator as evaluation
 from transferlab.evaluation.evaluator import Evaluator, Truth, selections
@@ -137,7 +138,7 @@ def test_features_are_of_a_fair_sample_of_data_sorted_by_class(monkeypatch):
     pixels = (80 * labels).byte()[:, None, None, None].expand(-1, 1, 4, 4).contiguous()
     view, some = Labelled(pixels, labels), Unlabelled(pixels[:20])
     names = ("a", "b", "c")
-    truth = Truth(names, names, some, some, some, some, view, view)
+    truth = Truth(IMAGES, names, names, some, some, some, some, view, view)
     measured = Evaluator(truth, lambda: torch.autocast("cpu", enabled=False))
     features = measured.outputs(Brightness(), pixels, "target").features
     found, counts = np.unique(features, return_counts=True)
@@ -154,7 +155,7 @@ def test_features_are_of_a_fair_sample_of_data_sorted_by_class(monkeypatch):
 def test_margins_are_not_read_as_probabilities(logits, names):
     pixels, labels = images(40, 1, 0)
     view = Labelled(pixels, labels)
-    truth = Truth(*(("a", "b", "c"),) * 2, view, view, Unlabelled(pixels), Unlabelled(pixels), view, view)
+    truth = Truth(IMAGES, *(("a", "b", "c"),) * 2, view, view, Unlabelled(pixels), Unlabelled(pixels), view, view)
     values = Evaluator(truth, lambda: torch.autocast("cpu", enabled=False))(Brightness(scores_are_logits=logits))
     assert {name.removeprefix("validator/") for name in values if name.startswith("validator/")} == names
 

@@ -36,6 +36,12 @@ TERMS: dict[str, list[tuple[Any, Any, bool, Any]]] = {
         ({"largest_lambda": 0.0}, {}, True, first_layer), ({"critic_weight": 1e-30}, {}, True, first_layer),
         ({"gamma": 0.1}, {}, True, first_layer),
     ],
+    "mcd": [({"weight": 0.0}, {}, True, first_layer), ({"generator_steps": 1}, {}, True, first_layer)],
+    "mean_teacher": [
+        ({"weight": 0.0}, {"weight": 100.0}, True, first_layer),
+        ({"noise": 0.0}, {"noise": 0.5}, True, first_layer), ({"decay": 0.5}, {}, True, first_layer),
+        ({"balance": 0.0}, {"balance": 10.0}, True, first_layer),
+    ],
     "deep_coral": [({"weight": 0.0}, {"weight": 100.0}, True, first_layer)],
     "subspace_alignment": [
         ({"alignment": False}, {}, True, lambda p: p.maps["source"].weight), (SOURCE, SOURCE, True, first_layer),

@@ -24,7 +24,7 @@ SHAPES = {"images": (1, 32, 32), "vectors": (6,), "spectrograms": (1, 32, 32)}
 SMALL = {"width": 0.05, "critic": [8], "input_size": 32, "activation": "tanh"}
 """In so narrow a net all rectified units of a layer are soon dead."""
 QUICK = {
-    "conservative": {"warmup": 1},
+    "conservative": {"warmup": 1}, "mean_teacher": {"confidence": 0.0},
     "subspace_alignment": {"dims": [2, 3], "strengths": [0.1], "samples": 40},
     "self_taught": {"atoms": 6, "iterations": 2, "strengths": [1.0]},
     "self_taught_clustering": {"samples": 40, "source_samples": 40, "restarts": 1, "feature_clusters": 4},
@@ -42,7 +42,7 @@ def found(method: str, kind: str, same: bool = True) -> dict[str, Found]:
     ours = ("a", "b", "c") if sees.classes != "disjoint" else ("a", "b", "c", "d", "e", "f")
     described = 4 if sees.classes == "disjoint" else 0
     return {
-        role: Found(role, "full", classes, SHAPES[kind], lambda _: 1 / 0, "", described, sound=kind == "spectrograms")
+        role: Found(role, "full", classes, kind, SHAPES[kind], lambda _: 1 / 0, "", described)
         for role, classes in (("source", ours), ("target", theirs))
     }  # fmt: skip
 
@@ -69,12 +69,19 @@ def problem(method: str, kind: str, same: bool = True, relabelled: bool = False)
         torch.rand(count, 4, generator=torch.Generator().manual_seed(9)) if sees.classes == "disjoint" else None
     )
     return Problem(
-        **views, classes=known["target"].classes, source_classes=known["source"].classes, seed=0, signatures=signatures
+        **views,
+        classes=known["target"].classes,
+        source_classes=known["source"].classes,
+        seed=0,
+        kind=kind,
+        signatures=signatures,
     )
 
 
 def sized(given: Problem, asked: Config) -> Problem:
     """The problem as the dispatcher would give it: images brought to the size that is asked for."""
+    if given.kind != "images":
+        return given
     views = {
         role: dataclasses.replace(view, inputs=resize(view.inputs, asked.model.input_size))
         for role in ("source", "target")

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from transferlab.config import ModelConfig
+from transferlab.data.contract import IMAGES, SPECTROGRAMS, VECTORS
 from transferlab.errors import UserError
 from transferlab.models import predictor as predictors
 from transferlab.models.convnet import BatchNorm, ConvNet, DomainCritic, Preprocess, normalisation, said
@@ -65,7 +66,7 @@ def test_xavier_is_the_default():
 
 @pytest.mark.parametrize("model", [ModelConfig(), ModelConfig(batch_norm=True, normalisation="channel")])
 def test_a_saved_predictor_answers_alike(tmp_path, model):
-    preprocess = normalisation(model, [PIXELS])
+    preprocess = normalisation(model, IMAGES, [PIXELS])
     net = ConvNet(model, 10, (1, 28, 28), preprocess, domains=2)
     net(PIXELS, [("source", 3), ("target", 5)])  # so that the domains' statistics differ
     predictor = Classifier(net, head=nn.Linear(100, 10), critic=DomainCritic(net, model)).eval()
@@ -83,17 +84,17 @@ def test_the_mean_weighs_the_domains_alike():
     grey = torch.randint(0, 256, (7, 1, 4, 4), dtype=torch.uint8)
     colour = torch.randint(0, 256, (11, 3, 4, 4), dtype=torch.uint8)
     expected = (grey.float().mean() / 255 + colour.float().mean((0, 2, 3)) / 255) / 2
-    torch.testing.assert_close(normalisation(ModelConfig(), [grey, colour]).mean, expected)
-    assert normalisation(ModelConfig(normalisation="image"), [grey]).mean is None
+    torch.testing.assert_close(normalisation(ModelConfig(), IMAGES, [grey, colour]).mean, expected)
+    assert normalisation(ModelConfig(normalisation="image"), IMAGES, [grey]).mean is None
 
 
 def test_vectors_are_standardised_and_a_constant_feature_does_no_harm():
     x = torch.randn(200, 5) * torch.tensor([1.0, 2, 3, 4, 0]) + 7
-    out = normalisation(ModelConfig("mlp"), [x])(x)
+    out = normalisation(ModelConfig("mlp"), VECTORS, [x])(x)
     torch.testing.assert_close(out[:, :4], (x - x.mean(0))[:, :4] / x.std(0, correction=0)[:4], atol=1e-3, rtol=1e-3)
     assert torch.isfinite(out).all()
     sounds = torch.randn(30, 1, 8, 8) * 3 - 5
-    out = normalisation(ModelConfig(), [sounds])(sounds)
+    out = normalisation(ModelConfig(), SPECTROGRAMS, [sounds])(sounds)
     torch.testing.assert_close(out, (sounds - sounds.mean()) / sounds.std(correction=0), atol=1e-4, rtol=1e-4)
 
 
@@ -105,7 +106,7 @@ def test_vectors_are_standardised_and_a_constant_feature_does_no_harm():
 def test_a_deviation_is_found_beside_any_mean(how, mean, spread, expected):
     rng = np.random.default_rng(0)
     source, target = (torch.from_numpy((mean + spread * rng.normal(size=(n, 2))).astype("f4")) for n in (4000, 3000))
-    found = normalisation(ModelConfig("mlp", normalisation=how), [source, target])
+    found = normalisation(ModelConfig("mlp", normalisation=how), VECTORS, [source, target])
     numpys = np.mean([np.var(part.double().numpy() - mean) for part in (source, target)]) ** 0.5 if spread else 1.0
     torch.testing.assert_close(found.deviation, torch.full_like(found.deviation, numpys), rtol=0.03, atol=0)
     torch.testing.assert_close(found.deviation, torch.full_like(found.deviation, expected), rtol=0.03, atol=0)
@@ -113,7 +114,7 @@ def test_a_deviation_is_found_beside_any_mean(how, mean, spread, expected):
 
 def test_deviations_about_the_common_mean_of_both_domains():
     source, target = torch.randn(300, 3) + 2, torch.randn(500, 3) * 2 - 1
-    found = normalisation(ModelConfig("mlp"), [source, target])
+    found = normalisation(ModelConfig("mlp"), VECTORS, [source, target])
     mean = (source.mean(0) + target.mean(0)) / 2
     variance = ((source - mean).square().mean(0) + (target - mean).square().mean(0)) / 2
     torch.testing.assert_close(found(target), (target - mean) / variance.sqrt())
@@ -124,17 +125,17 @@ def test_the_other_normalisations_of_vectors_are_scikit_learns():
 
     source, target = torch.randn(40, 3) + 2, torch.randn(60, 3) - 1
     for how in ("l1", "l2"):
-        ours = normalisation(ModelConfig("mlp", normalisation=how), [source])(target)
+        ours = normalisation(ModelConfig("mlp", normalisation=how), VECTORS, [source])(target)
         np.testing.assert_allclose(ours, normalize(target.numpy(), how), rtol=1e-5)
-    assert torch.equal(normalisation(ModelConfig("mlp", normalisation="none"), [source])(target), target)
+    assert torch.equal(normalisation(ModelConfig("mlp", normalisation="none"), VECTORS, [source])(target), target)
     zero = torch.zeros(1, 3)  # a text without a word
-    assert torch.equal(normalisation(ModelConfig("mlp", normalisation="l1"), [source])(zero), zero)
+    assert torch.equal(normalisation(ModelConfig("mlp", normalisation="l1"), VECTORS, [source])(zero), zero)
 
 
 def test_each_domain_by_its_own_mean_and_deviation():
     source, target = torch.randn(40, 3) + 2, torch.randn(40, 3) * 3 - 1
     config = ModelConfig("mlp", normalisation="domain")
-    net = ConvNet(config, 2, (3,), normalisation(config, [source, target]), domains=2)
+    net = ConvNet(config, 2, (3,), normalisation(config, VECTORS, [source, target]), domains=2)
     own = [(x - x.mean(0)) / x.std(0, correction=0) for x in (source, target)]
     with said(net, [("target", 40), ("source", 10)]):  # in whatever order and numbers
         torch.testing.assert_close(net.preprocess(torch.cat([target, source[:10]])), torch.cat([own[1], own[0][:10]]))
@@ -144,20 +145,20 @@ def test_each_domain_by_its_own_mean_and_deviation():
     with pytest.raises(RuntimeError, match="say of which"):
         net(source)
     with pytest.raises(UserError, match="model.normalisation=domain: .* one domain only"):
-        normalisation(config, [source])
+        normalisation(config, VECTORS, [source])
 
 
-@pytest.mark.parametrize(("inputs", "how", "line"), [
-    (PIXELS, "l2", "model.normalisation=l2: not for images, which allow auto, mean, image, channel"),
-    (PIXELS, "standardise", "not for images"),
-    (torch.zeros(2, 4), "image", "not for vectors, which allow auto, standardise, domain, l1, l2, none"),
-    (torch.zeros(2, 4), "mean", "not for vectors"),
-    (torch.zeros(2, 1, 4, 4), "channel", "not for spectrograms, which allow auto, standardise, domain, none"),
-    (torch.zeros(2, 1, 4, 4), "l1", "not for spectrograms"),
+@pytest.mark.parametrize(("kind", "inputs", "how", "line"), [
+    (IMAGES, PIXELS, "l2", "model.normalisation=l2: not for images, which allow auto, mean, image, channel"),
+    (IMAGES, PIXELS, "standardise", "not for images"),
+    (VECTORS, torch.zeros(2, 4), "image", "not for vectors, which allow auto, standardise, domain, l1, l2, none"),
+    (VECTORS, torch.zeros(2, 4), "mean", "not for vectors"),
+    (SPECTROGRAMS, torch.zeros(2, 1, 4, 4), "channel", "spectrograms, which allow auto, standardise, domain, none"),
+    (SPECTROGRAMS, torch.zeros(2, 1, 4, 4), "l1", "not for spectrograms"),
 ])  # fmt: skip
-def test_a_normalisation_of_another_kind_of_input_is_refused(inputs, how, line):
+def test_a_normalisation_of_another_kind_of_input_is_refused(kind, inputs, how, line):
     with pytest.raises(UserError, match=line):
-        normalisation(ModelConfig(normalisation=how), [inputs])
+        normalisation(ModelConfig(normalisation=how), kind, [inputs])
 
 
 def test_a_critic_of_vectors_looks_at_what_is_learned():

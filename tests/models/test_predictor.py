@@ -10,6 +10,7 @@ from torch import nn
 
 from transferlab import storage
 from transferlab.config import ModelConfig
+from transferlab.data.contract import IMAGES, VECTORS
 from transferlab.errors import UserError
 from transferlab.models import predictor as predictors
 from transferlab.models.aligned import Aligned, Nearest
@@ -30,20 +31,30 @@ def vector_net():
 
 
 def coded(**patch):
-    return Coded(Encoder(torch.zeros(4), torch.ones(()), torch.eye(4), 0.1, "pca", **patch), nn.Linear(4, 2), True)
+    kind = IMAGES if patch else VECTORS
+    encoder = Encoder(torch.zeros(4), torch.ones(()), torch.eye(4), 0.1, "pca", kind, **patch)
+    return Coded(encoder, nn.Linear(4, 2), True)
 
 
 ROWS = torch.randn(9, 4)
 PREDICTORS = {
     "Classifier of images": lambda: Classifier(image_net()),
     "Classifier": lambda: Classifier(vector_net()),
-    "Aligned": lambda: Aligned(None, nn.Linear(4, 3), nn.Linear(4, 3), Nearest(ROWS[:, :3], torch.arange(9) % 2, 2)),
-    "Aligned of images": lambda: Aligned(image_net(), nn.Linear(100, 3), nn.Linear(100, 3), nn.Linear(3, 2)),
+    "Aligned": lambda: Aligned(
+        None, nn.Linear(4, 3), nn.Linear(4, 3), Nearest(ROWS[:, :3], torch.arange(9) % 2, 2), VECTORS
+    ),
+    "Aligned of images": lambda: Aligned(image_net(), nn.Linear(100, 3), nn.Linear(100, 3), nn.Linear(3, 2), IMAGES),
     "Progressive": lambda: Progressive([vector_net(), vector_net()]),
     "Coded": coded,
     "Coded of patches": lambda: coded(patch=2, stride=2),
-    "Clusters": lambda: Clusters(nn.Linear(4, 2)),
-    "ZeroShot": lambda: ZeroShot(Lift.fitted(ROWS), torch.ones(4, 3), torch.ones(3), torch.ones(4, 3), 2, "dot"),
+    "Clusters": lambda: Clusters(nn.Linear(4, 2), VECTORS),
+    "Clusters of images": lambda: Clusters(nn.Linear(4, 2), IMAGES),
+    "ZeroShot of images": lambda: ZeroShot(
+        Lift.fitted(pixels(9, 3, 2, 2), IMAGES), torch.ones(4, 3), torch.ones(3), torch.ones(4, 3), 2, "dot"
+    ),
+    "ZeroShot": lambda: ZeroShot(
+        Lift.fitted(ROWS, VECTORS), torch.ones(4, 3), torch.ones(3), torch.ones(4, 3), 2, "dot"
+    ),
 }
 
 
@@ -83,7 +94,7 @@ def test_an_unknown_kind_is_one_line(tmp_path):
     class Clustres(Clusters):
         pass
 
-    predictors.save(tmp_path / "p", Clustres(nn.Linear(4, 2)), "ab")
+    predictors.save(tmp_path / "p", Clustres(nn.Linear(4, 2), VECTORS), "ab")
     with pytest.raises(UserError, match="p: a predictor of unknown kind Clustres; .* did you mean Clusters") as error:
         predictors.load(tmp_path / "p")
     assert "\n" not in str(error.value)
@@ -94,7 +105,7 @@ def test_an_unknown_kind_is_one_line(tmp_path):
     {"kind": "Classifier", "parts": {"model": 3}, "classes": ["a", "b"]}, {"kind": ["x"], "parts": {}, "classes": []},
 ])  # fmt: skip
 def test_a_description_of_another_shape_is_one_line(tmp_path, told):
-    storage.write(tmp_path / "p", Clusters(nn.Linear(4, 2)).state_dict(), {"predictor": json.dumps(told)})
+    storage.write(tmp_path / "p", Clusters(nn.Linear(4, 2), VECTORS).state_dict(), {"predictor": json.dumps(told)})
     with pytest.raises(UserError, match="p: ") as error:
         predictors.load(tmp_path / "p")
     assert "\n" not in str(error.value)
@@ -108,13 +119,16 @@ def pixels(*shape):
     ("Classifier of images", [pixels(2, 1, 28, 28), pixels(2, 3, 28, 28)],
      [pixels(2, 1, 32, 32), pixels(1, 28, 28), pixels(2, 2, 28, 28), torch.rand(2, 3, 28, 28), torch.rand(2, 4)]),
     ("Classifier", [torch.rand(2, 4)], [torch.rand(2, 5), torch.rand(4), pixels(2, 4), torch.rand(2, 1, 2, 2)]),
-    ("Aligned", [torch.rand(2, 4), pixels(2, 3, 2, 2)], [torch.rand(2, 5), torch.rand(4), pixels(2, 3, 4, 4)]),
+    ("Aligned", [torch.rand(2, 4)], [torch.rand(2, 5), torch.rand(4), pixels(2, 3, 2, 2), pixels(2, 4)]),
     ("Aligned of images", [pixels(2, 1, 28, 28)], [pixels(2, 1, 32, 32), torch.rand(2, 4)]),
     ("Progressive", [torch.rand(2, 4)], [torch.rand(2, 5), torch.rand(4)]),
-    ("Coded", [torch.rand(2, 4), pixels(2, 1, 2, 2)], [torch.rand(2, 5), torch.rand(4), pixels(2, 3, 2, 2)]),
-    ("Coded of patches", [pixels(2, 1, 5, 6)], [pixels(2, 3, 5, 6), pixels(2, 1, 5, 1), torch.rand(2, 4)]),
-    ("Clusters", [torch.rand(2, 4), pixels(2, 1, 2, 2)], [torch.rand(2, 5), pixels(2, 3, 2, 2)]),
-    ("ZeroShot", [torch.rand(2, 4), pixels(2, 3, 2, 2)], [torch.rand(2, 5), torch.rand(4), pixels(2, 3, 4, 4)]),
+    ("Coded", [torch.rand(2, 4)], [torch.rand(2, 5), torch.rand(4), pixels(2, 1, 2, 2)]),
+    ("Coded of patches", [pixels(2, 1, 5, 6)],
+     [pixels(2, 3, 5, 6), pixels(2, 1, 5, 1), torch.rand(2, 4), torch.rand(2, 1, 5, 6)]),
+    ("Clusters", [torch.rand(2, 4)], [torch.rand(2, 5), pixels(2, 1, 2, 2)]),
+    ("Clusters of images", [pixels(2, 1, 2, 2)], [torch.rand(2, 4), pixels(2, 3, 2, 2)]),
+    ("ZeroShot", [torch.rand(2, 4)], [torch.rand(2, 5), torch.rand(4), pixels(2, 3, 2, 2)]),
+    ("ZeroShot of images", [pixels(2, 3, 2, 2), pixels(2, 1, 4, 1)], [torch.rand(2, 4), pixels(2, 3, 4, 4)]),
 ])  # fmt: skip
 def test_inputs_of_another_shape_are_one_line(name, good, bad):
     predictor = PREDICTORS[name]().eval()

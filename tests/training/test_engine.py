@@ -14,6 +14,7 @@ from transferlab.map import LABELLED, NOTHING
 from transferlab.methods.source import label_loss
 from transferlab.models.predictor import Classifier
 from transferlab.training.engine import Diverged
+from transferlab.training.run import Update
 
 
 def train(folder, settings, loss_of=label_loss, stop_at=None, stage="source"):
@@ -184,3 +185,25 @@ def test_metrics_are_a_row_a_log_point(tmp_path):
     assert [int(r["step"]) for r in rows] == [2, 3, 4, 6]
     assert [r["target_accuracy"] for r in rows] == ["", "0.5", "", "0.5"]
     assert engine.folder.read_metrics()[0]["loss/label"] == engine.rows[0]["loss/label"]
+
+
+def test_an_update_moves_the_modules_it_names_as_often_as_it_says(tmp_path):
+    p, settings = problem(LABELLED, NOTHING), config(steps=2, lr=0.5, momentum=0.0, schedule="constant", log_every=1)
+    engine, net = run(tmp_path, settings), nn.ModuleDict({name: nn.Linear(1, 1, bias=False) for name in "abc"})
+    for module in net.values():
+        nn.init.zeros_(module.weight)
+    net["c"].requires_grad_(False)
+    followed = []
+
+    def loss(name):
+        return lambda batch, progress: {name: sum(module.weight.sum() for module in net.values())}
+
+    updates = [
+        Update(loss("all")), Update(loss("b"), of=("b",), times=3, after=lambda batch: followed.append(len(batch))),
+        Update(loss("both"), of=("a", "b")),
+    ]  # fmt: skip
+    engine.train("s", dict(net), updates, p.batches(source=8))
+    assert [module.weight.item() for module in net.values()] == [-2.0, -5.0, 0.0]  # 0.5 for each update in two steps
+    assert followed == [8] * 6 and net["a"].weight.requires_grad and not net["c"].weight.requires_grad
+    assert {key for row in engine.rows for key in row if key.startswith("loss/")} == {"loss/all", "loss/b", "loss/both"}
+    assert engine.images == 16 and engine.steps == 2

@@ -5,6 +5,7 @@ import torch
 
 from tests.conftest import CLASSES, config, images, problem, run
 from transferlab.config import ModelConfig
+from transferlab.data.contract import IMAGES
 from transferlab.map import LABELLED
 from transferlab.methods.self_taught import self_taught
 from transferlab.methods.source import source_model
@@ -119,7 +120,7 @@ def coded(folder, store, seed=0, **options):
     engine = run(folder, settings)
     engine._store = store
     pixels, labels = images(60, 1, 3)
-    both = Problem(Unlabelled(pixels), Labelled(pixels[:20], labels[:20]), CLASSES, CLASSES, seed=seed)
+    both = Problem(Unlabelled(pixels), Labelled(pixels[:20], labels[:20]), CLASSES, CLASSES, seed, IMAGES)
     return self_taught.fit(options, both, engine)
 
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from transferlab.errors import require
+
+Kind = Literal["images", "spectrograms", "vectors"]
+"""What an input is: uint8 [C, H, W], float32 [1, T, F] or float32 [D]. A data set says it, and nothing else guesses."""
+IMAGES: Kind = "images"
+SPECTROGRAMS: Kind = "spectrograms"
+VECTORS: Kind = "vectors"
 
 
 @dataclass(frozen=True)
@@ -70,28 +76,23 @@ class Settings(Protocol):
 class Found:
     """A data set that is at hand; load("train" | "test") reads a split.
 
-    classes is empty where the data has no labels. shape is one sample's: (C, H, W), (1, T, F) or (D,). digest: of all
-    that determines the samples but the options, files by their content; see :func:`~transferlab.data.content.digest`.
-    described: how many numbers describe each class, 0 where nothing does. remark: what was met on the way that is not
-    in the data. labels: those of a split, in its order, where they are known without reading the inputs: then what they
-    do not allow is refused before a run begins. sound: whether the samples are spectrograms. idle: options of the data
-    set that change nothing here, each with what makes it so. classes_in: a folder in which each folder is a class.
+    classes is empty where the data has no labels. kind and shape: of one sample, (C, H, W), (1, T, F) or (D,). digest:
+    of all that determines the samples but the options, files by their content; see
+    :func:`~transferlab.data.content.digest`. described: how many numbers describe each class, 0 where nothing does.
+    remark: what was met on the way that is not in the data. labels: those of a split, in its order, where they are
+    known without reading the inputs: then what they do not allow is refused before a run begins. idle: options of the
+    data set that change nothing here, each with what makes it so. classes_in: a folder in which each folder is a class.
     """
 
     name: str
     edition: str
     classes: tuple[str, ...]
+    kind: Kind
     shape: tuple[int, ...]
     load: Callable[[str], Dataset]
     digest: str
     described: int = 0
     remark: str = ""
     labels: Callable[[str], Labels] | None = None
-    sound: bool = False
     idle: Mapping[str, str] = field(default_factory=dict)
     classes_in: Path | None = None
-
-    @property
-    def kind(self) -> str:
-        """images, vectors or spectrograms."""
-        return "vectors" if len(self.shape) == 1 else "spectrograms" if self.sound else "images"

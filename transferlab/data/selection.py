@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from transferlab.data.contract import Dataset, Found, Labels
+from transferlab.data.contract import IMAGES, Dataset, Found, Labels
 from transferlab.errors import nearest, require
 
 
@@ -40,7 +40,7 @@ class Selection:
             require(self.per_class >= 1, f"{where}.per_class={self.per_class}: must be at least 1")
             require(bool(found.classes), f"{where}.per_class={self.per_class}: the data has no labels")
         if self.transform != "none":
-            require(len(found.shape) == 3, f"{where}.transform={self.transform}: is for images, these are vectors")
+            require(found.kind == IMAGES, f"{where}.transform={self.transform}: is for images, these are {found.kind}")
 
 
 def _meant(name: str, classes: tuple[str, ...]) -> str:
@@ -104,7 +104,6 @@ def transformed(images: np.ndarray, name: str, split: str = "train") -> np.ndarr
 
     Training and test images have noise of their own.
     """
-    require(images.dtype == np.uint8, f"transform={name}: is for images, these are numbers of another kind")
     if name == "inverted":
         return 255 - images
     rng = np.random.default_rng(0)

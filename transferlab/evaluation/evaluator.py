@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transferlab.data.contract import Kind
 from transferlab.errors import Diverged
 from transferlab.evaluation import metrics
 from transferlab.evaluation.collapse import collapse, label_losses
@@ -31,12 +32,13 @@ SAMPLE = 1000
 
 @dataclass(frozen=True)
 class Truth:
-    """Everything that is kept from the method.
+    """Everything that is kept from the method; ``kind`` is of all inputs.
 
     source_train and target_train are inputs that the method learns from, with their labels where it sees them. Without
     labels the source has no classes, and source_test no labels.
     """
 
+    kind: Kind
     source_classes: tuple[str, ...]
     target_classes: tuple[str, ...]
     source_train: View

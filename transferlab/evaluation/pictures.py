@@ -14,6 +14,7 @@ import torch
 
 from transferlab import naming
 from transferlab.config import Config
+from transferlab.data.contract import IMAGES, VECTORS
 from transferlab.evaluation import figures
 from transferlab.evaluation.evaluator import Evaluator
 from transferlab.models.clusters import Clusters
@@ -67,10 +68,9 @@ class Pictures:
 
     def _samples(self) -> None:
         """Inputs of both domains, where they are images."""
-        strips = [
-            part.inputs[_some(part, 16)].cpu().numpy() for part in (self.truth.source_test, self.truth.target_test)
-        ]
-        if strips[0].dtype == np.uint8:
+        if self.truth.kind == IMAGES:
+            tests = (self.truth.source_test, self.truth.target_test)
+            strips = [part.inputs[_some(part, 16)].cpu().numpy() for part in tests]
             figures.samples(
                 strips[0], strips[1], self.where / "samples.png", self.names["source"], self.names["target"]
             )
@@ -94,7 +94,7 @@ class Pictures:
     def _atoms(self, predictor: Coded, features: Features) -> None:
         """The dictionary, where there is one and its inputs are images or patches of them."""
         encoder, shape = predictor.encoder, tuple(self.truth.target_test.inputs.shape[1:])
-        if len(shape) == 3 and len(encoder.dictionary):
+        if self.truth.kind != VECTORS and len(encoder.dictionary):
             size = (encoder.patch, encoder.patch) if encoder.patch else shape[1:]
             figures.atoms(encoder.dictionary.cpu().numpy(), (shape[0], *size), self.where / "atoms.png")
 
@@ -103,7 +103,7 @@ class Pictures:
     def _clusters(self, predictor: Clusters, features: Features) -> None:
         """Members of each cluster, which is called by its most frequent class, where inputs are images."""
         test, classes = self.truth.target_test, self.truth.target_classes
-        if test.inputs.dtype != torch.uint8:
+        if self.truth.kind != IMAGES:
             return
         rows = _some(test, 2000)
         images, labels = test.inputs[rows], test.labels[rows].cpu().numpy()

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transferlab.models.convnet import ConvNet, check_inputs
+from transferlab.data.contract import Kind
+from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier, Predictor
-from transferlab.models.zero_shot import vectors
+from transferlab.models.zero_shot import check_vectors, vectors
 
 
 class Nearest(nn.Module):
@@ -33,26 +34,27 @@ class Nearest(nn.Module):
 class Aligned(Predictor):
     """Features [B, d] of each domain's own affine map, of a net's last hidden layer or of the inputs as vectors.
 
-    net: None for the inputs themselves, images as the mean of their channels. head: an SVM or :class:`Nearest`.
+    net: None for the inputs themselves, which are of a ``kind``. head: an SVM or :class:`Nearest`.
     """
 
     features_at = "hidden"
 
-    def __init__(self, net: ConvNet | None, source: nn.Linear, target: nn.Linear, head: nn.Linear | Nearest):
+    def __init__(
+        self, net: ConvNet | None, source: nn.Linear, target: nn.Linear, head: nn.Linear | Nearest, kind: Kind
+    ):
         super().__init__()
+        self.kind = kind
         self.net, self.maps, self.head = net, nn.ModuleDict({"source": source, "target": target}), head
         self.width = target.in_features
 
     def check(self, inputs: Tensor) -> None:
         if self.net is not None:
             return self.net.check(inputs)
-        size, given = self.width, inputs[:1]
-        fits = given.dim() in (2, 4) and vectors(given).shape[1] == size
-        check_inputs(fits, f"inputs of {size} values", inputs)
+        check_vectors(inputs, self.kind, self.width)
 
     def answer(self, inputs: Tensor, domain: str) -> tuple[Tensor, Tensor]:
         net = self.net
-        x = vectors(inputs) if net is None else net.hidden(net.features(inputs, domain), domain)
+        x = vectors(inputs, self.kind) if net is None else net.hidden(net.features(inputs, domain), domain)
         with torch.autocast(x.device.type, enabled=False):  # distances and margins need all the bits of float32
             features = self.maps[domain](x.float())
             return features, self.head(features)
@@ -61,7 +63,7 @@ class Aligned(Predictor):
         nearest = isinstance(self.head, Nearest)
         return {
             "net": Classifier(self.net).description() if self.net is not None else None,
-            "classes": self.head.classes if nearest else self.head.out_features, "nearest": nearest,
+            "classes": self.head.classes if nearest else self.head.out_features, "nearest": nearest, "kind": self.kind,
         }  # fmt: skip
 
     @classmethod
@@ -71,4 +73,4 @@ class Aligned(Predictor):
         head: nn.Linear | Nearest = nn.Linear(size, description["classes"])
         if description["nearest"]:
             head = Nearest(tensors["head.points"], tensors["head.labels"], description["classes"])
-        return cls(net, nn.Linear(width, size), nn.Linear(width, size), head)
+        return cls(net, nn.Linear(width, size), nn.Linear(width, size), head, description["kind"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from transferlab.config import ModelConfig
+from transferlab.data.contract import IMAGES, SPECTROGRAMS, VECTORS, Kind
 from transferlab.errors import require
 
 
@@ -67,16 +68,15 @@ def architecture(config: ModelConfig) -> Architecture:
     )
 
 
-OF_IMAGES, OF_VECTORS, OF_SPECTROGRAMS = "images", "vectors", "spectrograms"
-NORMALISATIONS = {
-    OF_IMAGES: ("mean", "image", "channel"),
-    OF_VECTORS: ("standardise", "domain", "l1", "l2", "none"),
-    OF_SPECTROGRAMS: ("standardise", "domain", "none"),
+NORMALISATIONS: dict[Kind, tuple[str, ...]] = {
+    IMAGES: ("mean", "image", "channel"),
+    VECTORS: ("standardise", "domain", "l1", "l2", "none"),
+    SPECTROGRAMS: ("standardise", "domain", "none"),
 }
 """The ways to normalise each kind of input, the usual one first."""
 
 
-def normalisation_of(config: ModelConfig, kind: str) -> str:
+def normalisation_of(config: ModelConfig, kind: Kind) -> str:
     """Which of :data:`NORMALISATIONS` ``config`` asks for.
 
     Raises :class:`~transferlab.errors.UserError` where it is for another kind of input.

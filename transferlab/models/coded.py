@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d
 
-from transferlab.models.convnet import check_inputs
+from transferlab.data.contract import IMAGES, Kind
+from transferlab.models.convnet import check_inputs, of_kind
 from transferlab.models.predictor import Predictor
 from transferlab.numerics.sparse_coding import encode
 
@@ -20,7 +21,7 @@ CHUNK = 20_000
 
 
 class Encoder(nn.Module):
-    """Inputs [B, ...] to features float32 [B, F] by a dictionary [K, D] of float32 rows.
+    """Inputs [B, ...] of a ``kind`` to ``features`` float32 [B, F] by a dictionary [K, D] of float32 rows.
 
     Inputs are flattened, images divided by 255, and described by their sparse codes (codes), codes beside the values
     (raw_codes), the values alone (raw), projections on the dictionary's rows (pca), or max(0, mean distance - distance)
@@ -41,30 +42,32 @@ class Encoder(nn.Module):
         scale: Tensor,
         dictionary: Tensor,
         beta: float,
-        kind: str,
+        features: str,
+        kind: Kind,
         patch: int | None = None,
         stride: int = 1,
         pool: int = 1,
     ):
         super().__init__()
-        assert kind in FEATURES
-        self.beta, self.kind, self.patch, self.stride, self.pool = beta, kind, patch, stride, pool
+        assert features in FEATURES
+        self.beta, self.features, self.kind = beta, features, kind
+        self.patch, self.stride, self.pool = patch, stride, pool
         for name, tensor in (("mean", mean), ("scale", scale), ("dictionary", dictionary)):
             self.register_buffer(name, tensor)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        values = flat(inputs)
-        if self.kind == "raw":
+        values = flat(inputs, self.kind)
+        if self.features == "raw":
             return values / self.scale
         described = self.pooled(inputs) if self.patch else self.describe(values)
-        return torch.cat([values / self.scale, described], 1) if self.kind == "raw_codes" else described
+        return torch.cat([values / self.scale, described], 1) if self.features == "raw_codes" else described
 
     def describe(self, rows: Tensor) -> Tensor:
         """[N, D] -> [N, K]."""
         x = (rows - self.mean) / self.scale
-        if self.kind == "pca":
+        if self.features == "pca":
             return x @ self.dictionary.T
-        if self.kind == "kmeans":
+        if self.features == "kmeans":
             distance = torch.cdist(x, self.dictionary)
             return (distance.mean(1, keepdim=True) - distance).clamp(min=0)
         return encode(x, self.dictionary, self.beta, tolerance=TOLERANCE if self.patch else 1e-3)
@@ -77,13 +80,13 @@ class Encoder(nn.Module):
         each = max(1, CHUNK // (height * width))
         found = []
         for part in grid.split(each):
-            magnitude = self.describe(without_mean(part.flatten(3).flatten(0, 2))).abs()
+            magnitude = self.describe(without_mean(part.flatten(3).flatten(0, 2), self.kind)).abs()
             maps = magnitude.unflatten(0, (len(part), height, width)).permute(0, 3, 1, 2)
             found.append(adaptive_max_pool2d(maps, self.pool).flatten(1))
         return torch.cat(found)
 
     def description(self) -> dict[str, Any]:
-        names = ("beta", "kind", "patch", "stride", "pool")
+        names = ("beta", "features", "kind", "patch", "stride", "pool")
         return {name: getattr(self, name) for name in names}
 
 
@@ -96,11 +99,13 @@ class Coded(Predictor):
 
     def check(self, inputs: Tensor) -> None:
         values, side = self.encoder.mean.numel(), self.encoder.patch
+        kind = self.encoder.kind
         if side is None:
-            return check_values(inputs, values)
+            return check_values(inputs, kind, values)
         channels = values // side**2
         fits = inputs.dim() == 4 and inputs.shape[1] == channels and min(inputs.shape[2:]) >= side
-        check_inputs(fits, f"images [B, {channels}, H, W] of at least {side} pixels", inputs)
+        wanted = f"{kind} [B, {channels}, H, W] of at least {side} pixels"
+        check_inputs(fits and of_kind(inputs, kind), wanted, inputs)
 
     def answer(self, inputs: Tensor, domain: str) -> tuple[Tensor, Tensor]:
         features = self.encoder(inputs)
@@ -118,14 +123,15 @@ class Coded(Predictor):
         return cls(encoder, head, description["scores_are_logits"])
 
 
-def check_values(inputs: Tensor, count: int) -> None:
-    """Refuse inputs that do not have ``count`` values each."""
-    check_inputs(inputs.dim() > 1 and inputs[0].numel() == count, f"inputs [B, …] of {count} values each", inputs)
+def check_values(inputs: Tensor, kind: Kind, count: int) -> None:
+    """Refuse inputs of another kind, or that do not have ``count`` values each."""
+    fits = inputs.dim() > 1 and inputs[0].numel() == count and of_kind(inputs, kind)
+    check_inputs(fits, f"{kind} [B, …] of {count} values each", inputs)
 
 
-def flat(inputs: Tensor) -> Tensor:
-    """float32 [N, D], images scaled to [0, 1]."""
-    return inputs.flatten(1).float() / (255 if inputs.dtype == torch.uint8 else 1)
+def flat(inputs: Tensor, kind: Kind) -> Tensor:
+    """float32 [N, D] of inputs [N, ...] of a kind, images scaled to [0, 1]."""
+    return inputs.flatten(1).float() / (255 if kind == IMAGES else 1)
 
 
 def patches(images: Tensor, size: int, stride: int) -> Tensor:
@@ -133,7 +139,7 @@ def patches(images: Tensor, size: int, stride: int) -> Tensor:
     return images.unfold(2, size, stride).unfold(3, size, stride).permute(0, 2, 3, 1, 4, 5)
 
 
-def without_mean(rows: Tensor) -> Tensor:
-    """uint8 patches [N, D] as float32 in [0, 1], each minus its own mean."""
-    values = flat(rows)
+def without_mean(rows: Tensor, kind: Kind) -> Tensor:
+    """Patches [N, D] of a kind of input as float32, of images in [0, 1], each minus its own mean."""
+    values = flat(rows, kind)
     return values - values.mean(1, keepdim=True)

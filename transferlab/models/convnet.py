@@ -15,12 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transferlab.config import ModelConfig
+from transferlab.data.contract import IMAGES, VECTORS, Kind
 from transferlab.errors import require
 from transferlab.models.architectures import (
     NORMALISATIONS,
-    OF_IMAGES,
-    OF_SPECTROGRAMS,
-    OF_VECTORS,
     ONE_DOMAIN,
     Conv,
     architecture,
@@ -98,7 +96,7 @@ class Preprocess(nn.Module):
 
     @property
     def of_images(self) -> bool:
-        return self.how in NORMALISATIONS[OF_IMAGES]
+        return self.how in NORMALISATIONS[IMAGES]
 
     def forward(self, inputs: Tensor) -> Tensor:
         if self.of_images:
@@ -120,23 +118,17 @@ class Preprocess(nn.Module):
         return x.sub_(mean).mul_((variance + 1e-5).rsqrt())
 
 
-def kind_of(inputs: Tensor) -> str:
-    """images, vectors or spectrograms: what inputs [N, ...] of a data set are."""
-    return OF_IMAGES if inputs.dtype == torch.uint8 else OF_VECTORS if inputs.dim() == 2 else OF_SPECTROGRAMS
-
-
-def normalisation(config: ModelConfig, samples: Sequence[Tensor]) -> Preprocess:
-    """The preprocessing fitted on training inputs of one or more domains, which weigh the same.
+def normalisation(config: ModelConfig, kind: Kind, samples: Sequence[Tensor]) -> Preprocess:
+    """The preprocessing fitted on training inputs of one kind, of one or more domains, which weigh the same.
 
     Raises :class:`~transferlab.errors.UserError` where ``config.normalisation`` is for another kind of input.
     """
-    kind = kind_of(samples[0])
     how = normalisation_of(config, kind)
     if how == "mean":
         return Preprocess(how, torch.stack([mean_over_images(part).expand(3) for part in samples]).mean(0))
     if how not in ("standardise", "domain"):
         return Preprocess(how)
-    over = 0 if kind == OF_VECTORS else None  # each feature of a vector, all values of a spectrogram
+    over = 0 if kind == VECTORS else None  # each feature of a vector, all values of a spectrogram
     # On the CPU: in float64, which not every accelerator has.
     exact = [part.cpu().double() for part in samples]
     means = torch.stack([part.mean(over).view(-1) for part in exact])  # [domains, D]
@@ -229,7 +221,7 @@ class ConvNet(nn.Module):
         of_images, given = self.preprocess.of_images, tuple(inputs.shape[1:])
         sides = ", ".join(map(str, self.shape[1:] if of_images else self.shape))
         if of_images:
-            fits = inputs.dtype == torch.uint8 and given[1:] == self.shape[1:] and given[:1] in ((1,), (3,))
+            fits = of_kind(inputs, IMAGES) and given[1:] == self.shape[1:] and given[:1] in ((1,), (3,))
             return check_inputs(fits, f"uint8 images [B, 1 or 3, {sides}]", inputs)
         check_inputs(inputs.is_floating_point() and given == self.shape, f"float32 inputs [B, {sides}]", inputs)
 
@@ -258,6 +250,13 @@ class ConvNet(nn.Module):
 
     def forward(self, inputs: Tensor, domain: Domains = None) -> Tensor:
         return self.classify(self.features(inputs, domain), domain)
+
+
+def of_kind(inputs: Tensor, kind: Kind) -> bool:
+    """Whether inputs [B, ...] may be of the ``kind`` that is said of them: what is no image must be floating point."""
+    if kind == IMAGES:
+        return inputs.dtype == torch.uint8 and inputs.dim() == 4
+    return inputs.is_floating_point() and inputs.dim() == (2 if kind == VECTORS else 4)
 
 
 def check_inputs(fits: bool, wanted: str, inputs: Tensor) -> None:

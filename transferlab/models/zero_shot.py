@@ -8,45 +8,47 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transferlab.models.convnet import check_inputs
+from transferlab.data.contract import IMAGES, Kind
+from transferlab.models.convnet import check_inputs, of_kind
 from transferlab.models.predictor import Predictor
 
 COMPARISONS = ("dot", "cosine", "euclidean", "attributes")
 
 
 class Lift(nn.Module):
-    """Inputs as vectors [B, D], centred, of mean square length 10; images are averaged over their channels first.
+    """Inputs of a ``kind`` as :func:`vectors` [B, D], centred, of mean square length 10.
 
     With ``landmarks`` [R, D] they become Nystrom features [B, R], whose dot products approximate a Gaussian kernel of
     the given ``width`` (Williams & Seeger, NIPS 2000), again centred and of that length.
     """
 
-    def __init__(self, tensors: dict[str, Tensor]):
+    def __init__(self, kind: Kind, tensors: dict[str, Tensor]):
         super().__init__()
+        self.kind = kind
         for name, tensor in tensors.items():
             self.register_buffer(name, tensor)
 
     @classmethod
-    def fitted(cls, inputs: Tensor, rows: Tensor | None = None) -> Lift:
+    def fitted(cls, inputs: Tensor, kind: Kind, rows: Tensor | None = None) -> Lift:
         """Centred and scaled by ``inputs`` [N, ...], whose ``rows`` are the landmarks, if there are to be any.
 
         The kernel's width is the median distance of landmarks.
         """
-        x = vectors(inputs)
+        x = vectors(inputs, kind)
         own = {"mean": x.mean(0), "scale": _scale(x)}
         if rows is None:
-            return cls(own)
-        landmarks = cls(own)(inputs[rows])
+            return cls(kind, own)
+        landmarks = cls(kind, own)(inputs[rows])
         own |= {"landmarks": landmarks, "width": torch.pdist(landmarks[:500].cpu()).median().to(x.device)}
         values, directions = torch.linalg.eigh(gaussian(landmarks, landmarks, own["width"]).double())
         whitening = (directions / values.clamp_min(1e-6).sqrt()).float()
-        features = cls({**own, "whitening": whitening, "shift": whitening.new_zeros(len(whitening))})(inputs)
+        features = cls(kind, {**own, "whitening": whitening, "shift": whitening.new_zeros(len(whitening))})(inputs)
         scale = _scale(features)
-        return cls({**own, "whitening": whitening / scale, "shift": features.mean(0) / scale})
+        return cls(kind, {**own, "whitening": whitening / scale, "shift": features.mean(0) / scale})
 
     def forward(self, inputs: Tensor) -> Tensor:
         own = dict(self.named_buffers())
-        x = (vectors(inputs) - own["mean"]) / own["scale"]
+        x = (vectors(inputs, self.kind) - own["mean"]) / own["scale"]
         if "landmarks" not in own:
             return x
         parts = [gaussian(part, own["landmarks"], own["width"]) @ own["whitening"] for part in x.split(5000)]
@@ -57,9 +59,16 @@ def _scale(x: Tensor) -> Tensor:
     return ((x - x.mean(0)).square().sum(1).mean() / 10).sqrt()
 
 
-def vectors(inputs: Tensor) -> Tensor:
-    """Vectors [N, D] as they are; images [N, C, H, W] as float32 [N, H * W], 0 to 1, the mean of their channels."""
-    return inputs if inputs.dim() == 2 else inputs.float().mean(1).flatten(1) / 255
+def vectors(inputs: Tensor, kind: Kind) -> Tensor:
+    """Inputs [N, ...] as float32 [N, D]: images the mean of their channels, 0 to 1, all others as they are."""
+    return inputs.float().mean(1).flatten(1) / 255 if kind == IMAGES else inputs.flatten(1)
+
+
+def check_vectors(inputs: Tensor, kind: Kind, size: int) -> None:
+    """Refuse inputs that :func:`vectors` would not make [B, size] of."""
+    each = inputs.shape[2:] if kind == IMAGES else inputs.shape[1:]
+    wanted = f"images [B, C, H, W] of {size} pixels" if kind == IMAGES else f"{kind} [B, …] of {size} values"
+    check_inputs(of_kind(inputs, kind) and each.numel() == size, wanted, inputs)
 
 
 def gaussian(a: Tensor, b: Tensor, width: Tensor) -> Tensor:
@@ -114,9 +123,7 @@ class ZeroShot(Predictor):
 
     def check(self, inputs: Tensor) -> None:
         values = len(dict(self.lift.named_buffers())["mean"])
-        each = {2: inputs.shape[1:], 4: inputs.shape[2:]}.get(inputs.dim())  # of an image the channels' mean
-        fits = each is not None and each.numel() == values
-        check_inputs(fits, f"vectors [B, {values}] or images [B, C, H, W] of {values} pixels", inputs)
+        check_vectors(inputs, self.lift.kind, values)
 
     def answer(self, inputs: Tensor, domain: str) -> tuple[Tensor, Tensor]:
         lifted = self.lift(inputs)
@@ -124,13 +131,21 @@ class ZeroShot(Predictor):
         return self.embed(lifted), scores[:, : self.seen] if domain == "source" else scores[:, self.seen :]
 
     def description(self) -> dict[str, Any]:
-        return {"seen": self.seen, "comparison": self.comparison, "penalty": self.penalty, "top": self.top}
+        return {
+            "kind": self.lift.kind,
+            "seen": self.seen,
+            "comparison": self.comparison,
+            "penalty": self.penalty,
+            "top": self.top,
+        }
 
     @classmethod
     def rebuild(cls, description: dict[str, Any], tensors: dict[str, Tensor]) -> ZeroShot:
-        lift = Lift({name.removeprefix("lift."): t for name, t in tensors.items() if name.startswith("lift.")})
+        own = dict(description)
+        of_lift = {name.removeprefix("lift."): t for name, t in tensors.items() if name.startswith("lift.")}
+        lift = Lift(own.pop("kind"), of_lift)
         weight, bias, codes = (tensors[name] for name in ("weight", "bias", "codes"))
-        return cls(lift, weight, bias, codes, prior=tensors.get("prior"), **description)
+        return cls(lift, weight, bias, codes, prior=tensors.get("prior"), **own)
 
 
 def compose(outputs: Tensor, codes: Tensor, top: int) -> Tensor:

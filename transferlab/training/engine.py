@@ -7,6 +7,7 @@ in a fresh and in a resumed run, and both end alike, bit for bit on a CPU.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
@@ -30,7 +31,7 @@ from transferlab.training import checkpoint
 from transferlab.training.average import Average
 from transferlab.training.checkpoint import Learning
 from transferlab.training.progress import Progress
-from transferlab.training.run import Draw, Loss, Losses, Options, Run, minimise_sum
+from transferlab.training.run import Draw, Loss, Losses, Options, Run, Update
 from transferlab.training.schedules import annealed
 from transferlab.training.store import Store, content_key
 from transferlab.validators import best_row
@@ -103,14 +104,14 @@ class Engine(Run):
         self,
         stage: str,
         modules: dict[str, nn.Module],
-        loss: Loss,
+        updates: Loss | Sequence[Update],
         batches: Draw,
         predictor: nn.Module | None = None,
         steps: int | None = None,
         options: Options | None = None,
-        gradients: Callable[[Losses], None] = minimise_sum,
     ) -> None:
         both = nn.ModuleDict(modules)
+        of_step = [Update(updates)] if callable(updates) else updates
         train = self.config.train
         finished = self._finished(stage)
         if finished is not None:
@@ -126,7 +127,7 @@ class Engine(Run):
         set_training(both)
         with closing(Progress(stage, steps, step)) as bar, self._stoppable(), self.watch.running():
             while step < steps:
-                losses = self._step(stage, step, step / steps, optimiser, loss, batches, gradients)
+                losses = self._step(stage, step, step / steps, optimiser, both, of_step, batches)
                 step += 1
                 if average:
                     average.update(step)
@@ -167,21 +168,27 @@ class Engine(Run):
         step: int,
         progress: float,
         optimiser: torch.optim.Optimizer,
-        loss: Loss,
+        modules: nn.ModuleDict,
+        updates: Sequence[Update],
         batches: Draw,
-        gradients: Callable[[Losses], None],
     ) -> Losses:
-        """One optimiser step, a function of (seed, stage, step) and the weights."""
+        """One step of training, a function of (seed, stage, step) and the weights."""
         train = self.config.train
         for group in optimiser.param_groups:
             group["lr"] = group["factor"] * train.lr * (annealed(progress) if train.schedule == "anneal" else 1.0)
         seed(self.device, self.config.seed, stage, step)
         batch = batches(stage, step)
-        with self.autocast():
-            losses = loss(batch, progress)
-        gradients(losses)
-        optimiser.step()
-        optimiser.zero_grad()
+        losses: Losses = {}
+        for update in itertools.chain.from_iterable([one] * one.times for one in updates):
+            with learning_alone(modules, update.of):
+                with self.autocast():
+                    losses |= (own := update.loss(batch, progress))
+                update.gradients(own)
+            optimiser.step()
+            optimiser.zero_grad()
+            if update.after:
+                with torch.no_grad():
+                    update.after(batch)
         self.images += len(batch)
         return losses
 
@@ -419,6 +426,20 @@ class Engine(Run):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextmanager
+def learning_alone(modules: nn.ModuleDict, names: Sequence[str]) -> Iterator[None]:
+    """Inside, no parameter of ``modules`` but the named ones' gets a gradient; without names nothing changes."""
+    own = {parameter for name in names for parameter in modules[name].parameters()}
+    others = [p for p in modules.parameters() if p.requires_grad and p not in own] if names else []
+    for parameter in others:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in others:
+            parameter.requires_grad_(True)
 
 
 def set_training(modules: nn.Module) -> None:

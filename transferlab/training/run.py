@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -24,6 +25,23 @@ Options = Mapping[str, Mapping[str, float]]
 def minimise_sum(losses: Losses) -> None:
     """Gradients of the sum of the losses; those that carry no gradient are only logged."""
     torch.stack([value for value in losses.values() if value.requires_grad]).sum().backward()
+
+
+@dataclass(frozen=True)
+class Update:
+    """A step of the optimiser on ``loss``, one of several that a step of training may consist of.
+
+    of: the modules whose parameters it moves, by their names in :meth:`Run.train`; all by default. The others keep
+    theirs and get no gradient. times: how often in a row, the loss being computed again. gradients: another way than
+    the sum to combine the losses. after: what follows each time without a gradient, such as a teacher's way after its
+    student.
+    """
+
+    loss: Loss
+    of: Sequence[str] = ()
+    times: int = 1
+    gradients: Callable[[Losses], None] = minimise_sum
+    after: Callable[[Batch], None] | None = None
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -50,7 +68,7 @@ class Run:
         one that is ``joint``, whose layers both domains share. Another ``name`` is another initialisation.
         """
         inputs = [view.inputs for view in problem.seen(*[domain] if domain else [])]
-        preprocess = normalisation(self.model, inputs)
+        preprocess = normalisation(self.model, problem.kind, inputs)
         classes = problem.source_classes if domain == "source" else problem.classes
         shape = max(tuple(part.shape[1:]) for part in inputs)
         with self.seeded(name):
@@ -76,25 +94,25 @@ class Run:
         self,
         stage: str,
         modules: dict[str, nn.Module],
-        loss: Loss,
+        updates: Loss | Sequence[Update],
         batches: Draw,
         predictor: nn.Module | None = None,
         steps: int | None = None,
         options: Options | None = None,
-        gradients: Callable[[Losses], None] = minimise_sum,
     ) -> None:
         """Minimise the sum of the tensors that ``loss(batch, progress)`` returns over all parameters not frozen.
 
-        batches: (stage, step) -> :class:`Batch`. progress goes from 0 towards 1. Returned tensors that carry
-        no gradient are logged and not minimised. predictor is evaluated ``train.evaluations`` times on the way.
+        updates: that loss, or what a step consists of, one after the other on the same batch; of losses of one name the
+        last is logged. batches: (stage, step) -> :class:`Batch`. progress goes from 0 towards 1. Returned tensors that
+        carry no gradient are logged and not minimised. predictor is evaluated ``train.evaluations`` times on the way.
         steps: in place of ``train.steps``. options: for parameters whose name starts with a key, ``lr`` as a factor
-        on the learning rate, and ``weight_decay``. gradients: another way than the sum to combine the losses.
+        on the learning rate, and ``weight_decay``.
         With ``train.average`` the moving average of the weights is what is evaluated and what the stage ends with;
         where a validator selects, it ends with the evaluated state that scored best, the latest of equals.
         Raises :class:`Diverged` where a loss is not finite at a log point, and KeyboardInterrupt after a
         checkpoint where the process is asked to stop.
         """
-        _engines[self].train(stage, modules, loss, batches, predictor, steps, options, gradients)
+        _engines[self].train(stage, modules, updates, batches, predictor, steps, options)
 
     def train_shared(
         self,

@@ -8,6 +8,7 @@ from sklearn.svm import LinearSVC
 from tests.conftest import config, problem, run
 from transferlab import plan
 from transferlab.cli import execute
+from transferlab.data.contract import VECTORS
 from transferlab.errors import UserError
 from transferlab.map import LABELLED, UNLABELLED
 from transferlab.methods.domain_adaptation import subspace_alignment as sa
@@ -134,6 +135,7 @@ def test_the_original_protocol_on_vectors(tmp_path, no_data):
     moments = [(x.mean(0), np.where(x.std(0) > 1e-6, x.std(0), 1)) for x in (s, t)]
     p = dataclasses.replace(
         problem(LABELLED, UNLABELLED),
+        kind=VECTORS,
         source=Labelled(torch.tensor(s), torch.tensor(y)),
         target=Unlabelled(torch.tensor(t)),
     )

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.conftest import config, problem, run
+from transferlab.data.contract import IMAGES
 from transferlab.errors import UserError
 from transferlab.map import LABELLED, UNLABELLED
 from transferlab.methods.self_taught import self_taught, self_taught_clustering
@@ -75,10 +76,10 @@ def test_patches_are_cut_from_everywhere_in_the_source():
     images = torch.arange(4 * 9, dtype=torch.uint8).view(4, 1, 3, 3) * 5
     config = self_taught.Config(patch=2, samples=2000)
     torch.manual_seed(0)
-    found = {tuple(row) for row in self_taught.some(images, config).mul(255).round().int().tolist()}
+    found = {tuple(row) for row in self_taught.some(images, IMAGES, config).mul(255).round().int().tolist()}
     # A patch is known by its differences alone, which are the same at all places: 4, -6 pixels and so on, times 5.
     assert found == {(-10, -5, 5, 10)}
-    squares = self_taught.some((images.int() ** 2 // 150).byte(), config).mul(255 * 4).round().int()
+    squares = self_taught.some((images.int() ** 2 // 150).byte(), IMAGES, config).mul(255 * 4).round().int()
     assert len({tuple(row) for row in squares.tolist()}) == 16
 
 

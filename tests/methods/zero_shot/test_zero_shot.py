@@ -9,6 +9,7 @@ import torch
 from tests.conftest import config, run
 from transferlab import compatibility, plan
 from transferlab.cli import execute
+from transferlab.data.contract import IMAGES, VECTORS
 from transferlab.errors import UserError
 from transferlab.map import method_files
 from transferlab.methods.zero_shot import ale, dap, devise, eszsl, semantic_output_codes, zero_shot
@@ -32,7 +33,9 @@ def planted(seen=12, unseen=4, attributes=6, size=10, each=30, noise=0.1):
     x = (table[labels] @ mixing + noise * rng.normal(size=(len(labels), size))).astype(np.float32)
     x, labels, known = torch.from_numpy(x), torch.from_numpy(labels), torch.from_numpy(labels < seen)
     names = tuple(f"c{i}" for i in range(seen + unseen))
-    problem = Problem(Labelled(x[known], labels[known]), None, names[seen:], names[:seen], 0, torch.from_numpy(table))
+    problem = Problem(
+        Labelled(x[known], labels[known]), None, names[seen:], names[:seen], 0, VECTORS, torch.from_numpy(table)
+    )
     return problem, x[~known], labels[~known] - seen
 
 
@@ -104,7 +107,7 @@ def test_with_every_input_a_landmark_the_kernel_is_exact():
     from sklearn.preprocessing import KernelCenterer
 
     x = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
-    lift = Lift.fitted(x, torch.arange(40))
+    lift = Lift.fitted(x, VECTORS, torch.arange(40))
     ours = lift(x)
     kernel = KernelCenterer().fit_transform(rbf_kernel(x.numpy(), gamma=1 / (2 * torch.pdist(x).median().item() ** 2)))
     np.testing.assert_allclose((ours @ ours.T).numpy(), kernel * 400 / np.trace(kernel), atol=0.02)
@@ -113,7 +116,7 @@ def test_with_every_input_a_landmark_the_kernel_is_exact():
 
 def test_images_are_vectors_of_grey_values():
     pixels = torch.tensor([[[[0, 30]], [[0, 60]], [[255, 90]]]], dtype=torch.uint8)
-    torch.testing.assert_close(vectors(pixels), torch.tensor([[85.0, 60.0]]) / 255)
+    torch.testing.assert_close(vectors(pixels, IMAGES), torch.tensor([[85.0, 60.0]]) / 255)
 
 
 def test_attribute_classifiers_are_scikit_learns():

@@ -13,7 +13,7 @@ import numpy as np
 
 from transferlab.data.arrays import ArraysOnly
 from transferlab.data.content import digest
-from transferlab.data.contract import Dataset, Found, Labels, Settings
+from transferlab.data.contract import IMAGES, Dataset, Found, Labels, Settings
 from transferlab.data.files import cache_place, provenance, roots
 from transferlab.data.pictures import mnist
 from transferlab.data.pictures._images import rgb
@@ -76,7 +76,7 @@ def _found(
 
     content = digest(files, *ingredients, check=lambda: [checked(split) for split in ("train", "test")])
     idle = dict.fromkeys(["photographs", "seed"], "mnistm.build=released")
-    return Found("mnistm", edition, classes, (3, 28, 28), load, content, labels=labels, idle=idle)
+    return Found("mnistm", edition, classes, IMAGES, (3, 28, 28), load, content, labels=labels, idle=idle)
 
 
 def _index(folder: Path, split: str) -> Path:

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from transferlab.data.content import digest
-from transferlab.data.contract import Dataset, Found, Settings
+from transferlab.data.contract import IMAGES, Dataset, Found, Settings
 from transferlab.data.generated import _released_mnistm as released
 from transferlab.data.generated._generated import cached, versioned
 from transferlab.data.generated._photographs import Photographs, bsds500, packaged, patches, where
@@ -68,7 +68,7 @@ def find(options: Config, settings: Settings) -> Found:
         }  # fmt: skip
         return Dataset(images, source.labels, mnist.CLASSES, record)
 
-    return Found("mnistm", edition, mnist.CLASSES, (3, 28, 28), load, content, labels=digits.labels)
+    return Found("mnistm", edition, mnist.CLASSES, IMAGES, (3, 28, 28), load, content, labels=digits.labels)
 
 
 def _photographs(options: Config, settings: Settings, edition: str) -> Photographs:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transferlab.data.contract import Dataset, Found, Settings
+from transferlab.data.contract import IMAGES, Dataset, Found, Settings
 from transferlab.data.generated import _photographs
 from transferlab.data.selection import Selection
 from transferlab.errors import require
@@ -49,7 +49,7 @@ def find(options: Config, settings: Settings) -> Found:
         }  # fmt: skip
         return Dataset(cut if options.colour else grey(cut), None, (), record)
 
-    return Found("patches", edition, (), (channels, options.size, options.size), load, photographs.digest)
+    return Found("patches", edition, (), IMAGES, (channels, options.size, options.size), load, photographs.digest)
 
 
 def grey(images: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from transferlab.data.content import digest
-from transferlab.data.contract import Dataset, Found, Labels, Settings
+from transferlab.data.contract import IMAGES, Dataset, Found, Labels, Settings
 from transferlab.data.generated import _fonts
 from transferlab.data.generated._generated import (
     Draws,
@@ -93,7 +93,7 @@ def find(options: Config, settings: Settings) -> Found:
         }  # fmt: skip
         return Dataset(images, labels, CLASSES, record)
 
-    return Found("syn_numbers", edition, CLASSES, (3, size, size), load, content, labels=of_split)
+    return Found("syn_numbers", edition, CLASSES, IMAGES, (3, size, size), load, content, labels=of_split)
 
 
 def generate(labels: np.ndarray, size: int, ink: np.ndarray, widths: np.ndarray, seed: int, split: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from transferlab.data.content import digest, remembered
-from transferlab.data.contract import Dataset, Found, Labels
+from transferlab.data.contract import IMAGES, Dataset, Found, Labels
 from transferlab.data.files import provenance
 from transferlab.errors import UserError
 
@@ -47,7 +47,9 @@ def found(
 
     paths = [path for of_split in files.values() for path in of_split]
     content = digest(paths, check=lambda: [read(*of_split) for of_split in files.values()])
-    return Found(name, edition, classes, shape, whole, content, labels=lambda split: Labels(read_labels(*files[split])))
+    return Found(
+        name, edition, classes, IMAGES, shape, whole, content, labels=lambda split: Labels(read_labels(*files[split]))
+    )
 
 
 def sample(name: str, classes: tuple[str, ...], shape: tuple[int, ...], load: Callable[[str], Dataset]) -> Found:
@@ -58,7 +60,7 @@ def sample(name: str, classes: tuple[str, ...], shape: tuple[int, ...], load: Ca
         assert known is not None
         return Labels(known)
 
-    return Found(name, "sample", classes, shape, load, sample_digest(name), labels=labels)
+    return Found(name, "sample", classes, IMAGES, shape, load, sample_digest(name), labels=labels)
 
 
 def sample_digest(name: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from transferlab.data.archives import Paths, members, names
 from transferlab.data.arrays import ArraysOnly
 from transferlab.data.content import digest, digests
-from transferlab.data.contract import Dataset, Found, Settings
+from transferlab.data.contract import IMAGES, Dataset, Found, Settings
 from transferlab.data.files import by_hand
 from transferlab.data.pictures._images import read_image
 from transferlab.data.selection import Selection
@@ -48,7 +48,7 @@ def find(options: Config, settings: Settings) -> Found:
         return Dataset(images, labels, CLASSES, record)
 
     content = digest(paths, check=lambda: [read(paths, split) for split in BATCHES])
-    return Found("cifar10", edition, CLASSES, (3, 32, 32), load, content)
+    return Found("cifar10", edition, CLASSES, IMAGES, (3, 32, 32), load, content)
 
 
 def _batches(paths: Paths, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from transferlab.data.content import digest
-from transferlab.data.contract import Dataset, Found, Labels, Settings
+from transferlab.data.contract import IMAGES, Dataset, Found, Labels, Settings
 from transferlab.data.pictures.mnist import CLASSES
 from transferlab.data.selection import Selection
 
@@ -31,7 +31,7 @@ def find(options: Config, settings: Settings) -> Found:
         every = np.array([int(float(line.rpartition(b",")[2])) for line in lines], np.int64)
         return Labels(every[_rows(every, split)])
 
-    return Found("digits", "full", CLASSES, (1, 8, 8), load, digest([path]), labels=labels)
+    return Found("digits", "full", CLASSES, IMAGES, (1, 8, 8), load, digest([path]), labels=labels)
 
 
 def _rows(labels: np.ndarray, split: str) -> np.ndarray:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from transferlab.data.content import digest
-from transferlab.data.contract import Dataset, Found, Labels, Settings
+from transferlab.data.contract import IMAGES, Dataset, Found, Labels, Settings
 from transferlab.data.files import provenance
 from transferlab.data.pictures._images import Spans, check, read_image, spans
 from transferlab.data.pictures._tree import Tree, read_tree
@@ -105,7 +105,7 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
     shape = (3, options.size, options.size)
     idle = {"test_fraction": "train/ and test/"} if divided else {}
     return Found(
-        name, edition, classes, shape, load, content, remark=tree.remark, labels=of_split, idle=idle,
+        name, edition, classes, IMAGES, shape, load, content, remark=tree.remark, labels=of_split, idle=idle,
         classes_in=None if divided else root,
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ import numpy as np
 from transferlab.data.archives import Paths
 from transferlab.data.arrays import read_arrays
 from transferlab.data.content import digest, remembered
-from transferlab.data.contract import Dataset, Found, Labels, Settings
+from transferlab.data.contract import IMAGES, Dataset, Found, Labels, Settings
 from transferlab.data.files import by_hand, provenance
 from transferlab.data.pictures._images import check, rgb
 from transferlab.data.selection import Selection
@@ -104,7 +104,7 @@ def find(options: Config, settings: Settings) -> Found:
         return Dataset(images, known.labels, CLASSES, record, groups=known.groups)
 
     shape = (3, options.size, options.size)
-    return Found("gtsrb", edition, CLASSES, shape, load, content, labels=of_split)
+    return Found("gtsrb", edition, CLASSES, IMAGES, shape, load, content, labels=of_split)
 
 
 def _check(place: Path, tables: list[Path], part: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from transferlab.data.archives import Paths, members, names
 from transferlab.data.content import digest, digests
-from transferlab.data.contract import Dataset, Found, Labels, Settings
+from transferlab.data.contract import IMAGES, Dataset, Found, Labels, Settings
 from transferlab.data.files import Remote, at_hand, files_or_sample
 from transferlab.data.pictures import _samples
 from transferlab.data.selection import Selection, of_classes
@@ -90,7 +90,7 @@ def find(options: Config, settings: Settings) -> Found:
         }  # fmt: skip
         return Dataset(images, labels, classes, record)
 
-    return Found("omniglot", edition, classes, shape, load, content, labels=of_split)
+    return Found("omniglot", edition, classes, IMAGES, shape, load, content, labels=of_split)
 
 
 def _paths(settings: Settings) -> Paths:

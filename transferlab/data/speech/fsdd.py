@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from transferlab.data.content import digests
-from transferlab.data.contract import Dataset, Found, Labels, Settings
+from transferlab.data.contract import SPECTROGRAMS, Dataset, Found, Labels, Settings
 from transferlab.data.files import by_hand
 from transferlab.data.pictures.mnist import CLASSES
 from transferlab.data.selection import Selection
@@ -57,4 +57,6 @@ def find(options: Config, settings: Settings) -> Found:
         }  # fmt: skip
         return Dataset(read.spectrograms[rows], read.digits[rows], CLASSES, record)
 
-    return Found("fsdd", edition, CLASSES, (1, _speech.SIZE, _speech.SIZE), load, content, labels=of_split, sound=True)
+    return Found(
+        "fsdd", edition, CLASSES, SPECTROGRAMS, (1, _speech.SIZE, _speech.SIZE), load, content, labels=of_split
+    )

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from transferlab.data.content import digest, digests
-from transferlab.data.contract import Dataset, Found, Labels, Settings
+from transferlab.data.contract import SPECTROGRAMS, Dataset, Found, Labels, Settings
 from transferlab.data.files import by_hand
 from transferlab.data.pictures.mnist import CLASSES
 from transferlab.data.selection import Selection
@@ -64,7 +64,7 @@ def find(options: Config, settings: Settings) -> Found:
         return Labels(labels, np.concatenate([groups + first for groups, first in zip(of_parts, firsts)]))
 
     content = digest([], *(part.digest for part in found))
-    return Found("spoken_digits", edition, classes, found[0].shape, load, content, labels=of_split, sound=True)
+    return Found("spoken_digits", edition, classes, SPECTROGRAMS, found[0].shape, load, content, labels=of_split)
 
 
 def _find(language: str, settings: Settings) -> Found:
@@ -101,5 +101,12 @@ def _find(language: str, settings: Settings) -> Found:
         return Dataset(clips.spectrograms[rows], known.labels, CLASSES, record, groups=known.groups)
 
     return Found(
-        "spoken_digits", language, CLASSES, (1, _speech.SIZE, _speech.SIZE), load, content, labels=of_split, sound=True
+        "spoken_digits",
+        language,
+        CLASSES,
+        SPECTROGRAMS,
+        (1, _speech.SIZE, _speech.SIZE),
+        load,
+        content,
+        labels=of_split,
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from transferlab.data.archives import Paths, names
 from transferlab.data.content import digest, digests, remembered
-from transferlab.data.contract import Dataset, Found
+from transferlab.data.contract import VECTORS, Dataset, Found
 from transferlab.data.selection import Selection
 from transferlab.errors import UserError, require
 
@@ -67,7 +67,7 @@ def find(
         return Dataset(bags.toarray().astype(np.float32), None if labels is None else labels[kept], classes, record)
 
     content = digest([*paths, *theirs], check=lambda: names((*paths, *theirs)))
-    return Found(name, edition, classes, (options.words,), load, content)
+    return Found(name, edition, classes, VECTORS, (options.words,), load, content)
 
 
 @remembered(maxsize=2)

@@ -20,7 +20,7 @@ import numpy as np
 from transferlab.data.archives import Paths
 from transferlab.data.arrays import read_arrays
 from transferlab.data.content import digest, remembered
-from transferlab.data.contract import Dataset, Found, Labels, Settings
+from transferlab.data.contract import VECTORS, Dataset, Found, Labels, Settings
 from transferlab.data.files import by_hand, provenance
 from transferlab.data.selection import Selection
 from transferlab.data.split import held_out
@@ -80,7 +80,7 @@ def find(options: Config, settings: Settings) -> Found:
         return Dataset(inputs, of_split(split).labels, classes, record, signatures[wanted])
 
     shape, described = features.shape[1:], signatures.shape[1]
-    return Found("awa1", edition, classes, shape, load, digest(paths), described=described, labels=of_split)
+    return Found("awa1", edition, classes, VECTORS, shape, load, digest(paths), described=described, labels=of_split)
 
 
 def _rows(labels: np.ndarray, label: int, part: str, split: str) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from transferlab.data.arrays import read_arrays
 from transferlab.data.content import digest, remembered
-from transferlab.data.contract import Dataset, Found, Labels, Settings
+from transferlab.data.contract import VECTORS, Dataset, Found, Labels, Settings
 from transferlab.data.files import provenance
 from transferlab.data.selection import Selection
 from transferlab.data.split import held_out
@@ -107,7 +107,17 @@ def find(options: Config, settings: Settings) -> Found:
     if _suffix(path) in TABLES:
         idle["inputs"] = "a table of text, whose numeric columns are the vectors"
     return Found(
-        "features", "full", table.classes, shape, load, content, length, table.remark, labels=of_split, idle=idle
+        "features",
+        "full",
+        table.classes,
+        VECTORS,
+        shape,
+        load,
+        content,
+        length,
+        table.remark,
+        labels=of_split,
+        idle=idle,
     )
 
 

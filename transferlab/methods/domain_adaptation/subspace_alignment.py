@@ -79,7 +79,9 @@ def fit(config: Config, problem: Problem, run: Run) -> Aligned:
         # At random, because data may be sorted by class.
         rows = [torch.randperm(len(v.inputs))[: config.samples].to(run.device) for v in problem.seen()]
         inputs = {"source": problem.source.inputs[rows[0]], "target": problem.target.inputs[rows[1]]}
-        source, target = (vectors(x) if net is None else hidden(run, net, x, domain) for domain, x in inputs.items())
+        source, target = (
+            vectors(x, problem.kind) if net is None else hidden(run, net, x, domain) for domain, x in inputs.items()
+        )
         labels = problem.source.labels[rows[0]]
         alone = {"as they are": without_alignment(source, target, config.features == "inputs")}
         found = {f"d={d}": align(source, target, d, config.features == "inputs")
@@ -105,7 +107,9 @@ def fit(config: Config, problem: Problem, run: Run) -> Aligned:
         )
         head = {key: aligned[f"{name}/head/{key}"] for key in ("weight", "bias", "points", "labels")
                 if f"{name}/head/{key}" in aligned}  # fmt: skip
-        return Aligned(net, source, target, linear(head) if "weight" in head else Nearest(**head, classes=classes))
+        return Aligned(
+            net, source, target, linear(head) if "weight" in head else Nearest(**head, classes=classes), problem.kind
+        )
 
     for name in names:
         run.candidate(name, predictor(name))

@@ -18,6 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from transferlab.data.contract import Kind
 from transferlab.errors import require
 from transferlab.map import LABELLED, UNLABELLED, Sees
 from transferlab.methods.heads import few_label_classifier, linear
@@ -81,7 +82,7 @@ class Config(Options):
             message = f"self_taught: source inputs have {counts[0]} values, target inputs {counts[1]}: must be the same"
             require(counts[0] == counts[1], f"{message}, or method.patch=<pixels> for images")
             return
-        require(len(source) == len(target) == 3, f"method.patch={self.patch}: is for images, these are vectors")
+        require(case.kind != "vectors", f"method.patch={self.patch}: is for images, these are vectors")
         message = f"method.patch={self.patch}: source images have {source[0]} channels, target images {target[0]}"
         require(source[0] == target[0], f"{message}: must be the same")
         side = min(*source[1:], *target[1:])
@@ -95,7 +96,7 @@ def fit(config: Config, problem: Problem, run: Run) -> Coded:
     assert problem.source is not None and isinstance(problem.target, Labelled)
     target = problem.target
     with run.seeded("source samples"):
-        unlabelled = some(problem.source.inputs, config)
+        unlabelled = some(problem.source.inputs, problem.kind, config)
     mean = unlabelled.mean(0)
     scale = (unlabelled - mean).square().sum(1).mean().sqrt().clamp_min(1e-9)
     x = (unlabelled - mean) / scale
@@ -108,7 +109,15 @@ def fit(config: Config, problem: Problem, run: Run) -> Coded:
         run.report({"objective_first": float(made["objective"][0]), "objective_last": float(made["objective"][-1])})
 
     encoder = Encoder(
-        mean, scale, made["dictionary"], config.beta, config.features, config.patch, config.stride, config.pool
+        mean,
+        scale,
+        made["dictionary"],
+        config.beta,
+        config.features,
+        problem.kind,
+        config.patch,
+        config.stride,
+        config.pool,
     )
 
     def train_head() -> dict[str, Tensor]:
@@ -121,13 +130,13 @@ def fit(config: Config, problem: Problem, run: Run) -> Coded:
     return Coded(encoder, linear(head), scores_are_logits=config.classifier == "logistic")
 
 
-def some(inputs: Tensor, config: Config) -> Tensor:
+def some(inputs: Tensor, kind: Kind, config: Config) -> Tensor:
     """At most ``samples`` inputs, or patches at random places: float32 [n, D]; data may be sorted by class."""
     if config.patch is None:
-        return flat(inputs[torch.randperm(len(inputs))[: config.samples].to(inputs.device)])
+        return flat(inputs[torch.randperm(len(inputs))[: config.samples].to(inputs.device)], kind)
     grid = patches(inputs, config.patch, 1)
     places = [torch.randint(count, (config.samples,)).to(inputs.device) for count in grid.shape[:3]]
-    return without_mean(grid[tuple(places)].flatten(1))
+    return without_mean(grid[tuple(places)].flatten(1), kind)
 
 
 def dictionary(kind: str, x: Tensor, config: Config, seed: int) -> dict[str, Tensor]:

@@ -83,8 +83,8 @@ def fit(config: Config, problem: Problem, run: Run) -> Clusters:
     clusters = config.clusters or len(problem.classes)
 
     def compute() -> dict[str, Tensor]:
-        source = flat(_some(source_inputs, config.source_samples))
-        target = flat(_some(target_inputs, config.samples))
+        source = flat(_some(source_inputs, config.source_samples), problem.kind)
+        target = flat(_some(target_inputs, config.samples), problem.kind)
         if config.mode == "kmeans":
             return kmeans(target, clusters, config.restarts, problem.seed)
         table = torch.cat([target, source]) if config.mode == "combined" else target
@@ -104,7 +104,7 @@ def fit(config: Config, problem: Problem, run: Run) -> Clusters:
     found = run.once("cluster", compute)
     if "objective" in found:
         run.report({"objective_first": float(found["objective"][0]), "objective_last": float(found["objective"][-1])})
-    return Clusters(linear(found))
+    return Clusters(linear(found), problem.kind)
 
 
 def _some(inputs: Tensor, samples: int) -> Tensor:

@@ -27,7 +27,7 @@ from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier
 from transferlab.options import Case, Options
 from transferlab.problem import Labelled, Problem
-from transferlab.training.run import Losses, Run, minimise_sum
+from transferlab.training.run import Losses, Run, Update, minimise_sum
 
 sees = Sees(source=LABELLED, target=LABELLED, classes="any")
 
@@ -65,14 +65,14 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
     def projected(losses: Losses) -> None:
         project_conflicting(losses, [p for module in shared for p in module.parameters()])
 
+    update = Update(loss, gradients=projected if config.weighting == "pcgrad" else minimise_sum)
     draw = problem.batches(source=run.batch_size, target=batch_size(problem, run))
     modules = {"source": source, "target": target, "weights": weights}
     one_task = int(tasks.max()) == 0 and config.private == 0
     predictor = Classifier(
         target, source_head=source.head if one_task else None, domains=("source", "target") if one_task else ("target",)
     )
-    gradients = projected if config.weighting == "pcgrad" else minimise_sum
-    run.train("together", modules, loss, draw, predictor, options={"weights": {"weight_decay": 0}}, gradients=gradients)
+    run.train("together", modules, [update], draw, predictor, options={"weights": {"weight_decay": 0}})
     return predictor
 
 

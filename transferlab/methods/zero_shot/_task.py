@@ -109,7 +109,7 @@ def make_task(problem: Problem, run: Run, kernel: str, signatures: str) -> Task:
     if kernel == "rbf":
         with run.seeded("landmarks"):
             rows = torch.randperm(len(x))[:LANDMARKS].to(x.device)
-    lift = Lift.fitted(x, rows).to(run.device)
+    lift = Lift.fitted(x, problem.kind, rows).to(run.device)
     return Task(lift, lift(x), problem.source.labels, table[:seen], table[seen:])
 
 
