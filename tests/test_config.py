@@ -19,6 +19,7 @@ from transferlab.config import (
     to_plain,
 )
 from transferlab.errors import UserError
+from transferlab.manual import documented
 from transferlab.map import PACKAGE, method_files, method_schema
 
 
@@ -58,25 +59,18 @@ def test_no_yaml_names_a_python_path():
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.name)
 def test_every_config_field_has_a_doc_string(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """Its own, that of the field that it is written in a row with, or that of the base whose default it changes."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef) and node.name.endswith("Config"):
-            for field, after in zip(node.body, [*node.body[1:], None], strict=True):
-                if isinstance(field, ast.AnnAssign) and "Any" not in ast.unparse(field.annotation):
-                    documented = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-                    grouped = isinstance(after, ast.AnnAssign)
-                    assert documented or (node.name == "Config" and path.name == "config.py" and grouped), (
-                        f"{path.name}: {ast.unparse(field)}"
-                    )
+            meanings = documented(path, node.name)
+            fields = [field.target.id for field in node.body if isinstance(field, ast.AnnAssign)]
+            assert [name for name in fields if name not in meanings] == []
 
 
-def test_what_is_read_from_a_methods_source_is_what_the_module_has():
-    import importlib
-
-    for name in method_files():
-        schema = method_schema(name)
-        module = importlib.import_module(schema.module)
-        assert schema.sees == module.sees
-        assert dataclasses.asdict(schema.config()) == dataclasses.asdict(module.Config())
+@pytest.mark.parametrize("name", method_files())
+def test_every_option_of_a_method_is_in_its_help(name):
+    meanings = documented(method_files()[name], "Config")
+    assert set(meanings) == {field.name for field in dataclasses.fields(method_schema(name).config)}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The command line: ``transferlab [verb] key=value …``. Torch is imported only inside a job."""
+"""The command line: ``transferlab [verb] key=value …``. Torch is imported once the words make sense."""
 
 from __future__ import annotations
 

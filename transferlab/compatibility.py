@@ -1,4 +1,4 @@
-"""What fits what: data, method, options and net, decided before a run and without torch."""
+"""What fits what: data, method, options and net, decided before a run."""
 
 from __future__ import annotations
 

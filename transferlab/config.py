@@ -207,10 +207,10 @@ SECTIONS = ("method", "source", "target", "model", "train", "device", "data")
 
 
 def schemas(names: Mapping[str, str]) -> dict[str, type]:
-    """The dataclass of each section of the config, for the method and the domains of these ``names``."""
+    """The dataclass of each section but the method's, for the domains of these ``names``: so without torch."""
     from transferlab import data
 
-    of_names = {"method": method_schema(names["method"]).config}
+    of_names = {}
     for role in ("source", "target"):
         allowed = data.names()
         hint = f"{role}={names[role]}: allowed are {', '.join(allowed)}{nearest(names[role], allowed)}"
@@ -223,24 +223,31 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
     """The typed config from what Hydra composed, or from a run's record; checks all that needs no data."""
     from transferlab.validators import VALIDATORS
 
-    sections = dict(plain)
-    sections.pop("resume", None)
+    names, sections, options = typed_sections(plain)
+    seed = convert(plain.get("seed", 0), int, "seed")
+    require(0 <= seed < 2**31, f"seed={seed}: allowed is 0 to {2**31 - 1}")
+    store = convert(plain.get("store"), str | None, "store")
+    pictures = convert(plain.get("figures", True), bool, "figures")
+    select = convert(plain.get("select", "last"), str, "select")
+    allowed = ("last", *VALIDATORS)
+    require(select in allowed, f"select={select}: allowed are {', '.join(allowed)}{nearest(select, allowed)}")
+    # Last: to know a method's options costs the import of torch.
+    method: Any = build(method_schema(names["method"]).config, options, "method")
+    return Config(method, **sections, names=names, seed=seed, select=select, store=store, figures=pictures)
+
+
+def typed_sections(plain: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any], Mapping[str, Any]]:
+    """The names of method, source and target; the sections but the method's, typed; and the method's plain options."""
     known = [f.name for f in dataclasses.fields(Config) if f.name != "names"]
-    for key in sections:
-        require(key in known, f"{key}: no such key; allowed are {', '.join(known)}{nearest(key, known)}")
-    values = {section: dict(_section(sections, section)) for section in SECTIONS}
+    for key in plain:
+        there = key in known or key == "resume"
+        require(there, f"{key}: no such key; allowed are {', '.join(known)}{nearest(key, known)}")
+    values = {section: dict(_section(plain, section)) for section in SECTIONS}
     names = {group: str(values[group].pop("name", "")) for group in ("method", "source", "target")}
     for group, name in names.items():
         require(name != "", f"{group}.name: a value is needed")
     typed: dict[str, Any] = {section: build(cls, values[section], section) for section, cls in schemas(names).items()}
-    seed = convert(sections.get("seed", 0), int, "seed")
-    require(0 <= seed < 2**31, f"seed={seed}: allowed is 0 to {2**31 - 1}")
-    store = convert(sections.get("store"), str | None, "store")
-    pictures = convert(sections.get("figures", True), bool, "figures")
-    select = convert(sections.get("select", "last"), str, "select")
-    allowed = ("last", *VALIDATORS)
-    require(select in allowed, f"select={select}: allowed are {', '.join(allowed)}{nearest(select, allowed)}")
-    return Config(**typed, names=names, seed=seed, select=select, store=store, figures=pictures)
+    return names, typed, values["method"]
 
 
 def _section(sections: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -16,9 +16,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from transferlab import hydra_adapter, plan
-from transferlab.config import Config, schemas
+from transferlab.config import Config, schemas, typed_sections
 from transferlab.errors import UserError
-from transferlab.map import method_files
+from transferlab.map import PACKAGE, method_files
 from transferlab.reports import tables
 
 Verbs = Mapping[str, Callable[[Sequence[str]], int]]
@@ -44,7 +44,9 @@ OF_TABLE = ["rows=", "columns=", "seeds=", "--dry-run", "--render"]
 
 def page(verbs: Verbs, composed: DictConfig, words: Sequence[str]) -> str:
     """All verbs, groups and keys, with what they mean, for the choices in ``composed``."""
-    config = plan.typed(composed)
+    plain = plan.plain(composed)
+    names, typed, options = typed_sections(plain)
+    sections = {"method": options, **{section: vars(values) for section, values in typed.items()}}
     lines = ["transferlab: the map of transfer learning, run from the command line.", ""]
     lines += [f"  {words:50} {meaning}" for words, meaning in EXAMPLES.items()]
     lines += ["", "Verbs (transferlab <verb> --help says more)"]
@@ -55,12 +57,13 @@ def page(verbs: Verbs, composed: DictConfig, words: Sequence[str]) -> str:
             lines += _wrapped(f"  {group:12} ", ", ".join(hydra_adapter.choices(group)))
     lines += ["", "Keys: change with key=value"]
     choices = composed.hydra.runtime.choices
-    for section, cls in schemas(config.names).items():
-        if dataclasses.fields(cls):
+    for section, values in sections.items():
+        if values:
             lines.append(f"{section}={choices[section]}" if section in choices else section)
-            lines += _keys(cls, getattr(config, section), f"{section}.", _files(section, config.names, cls))
+            lines += _keys(values, f"{section}.", _meanings(section, names))
     lines.append("the run")
-    lines += _keys(Config, config, "", [(Path(plan.__file__).with_name("config.py"), Config)])
+    of_run = {f.name: plain[f.name] for f in dataclasses.fields(Config) if f.name in plain and f.name not in sections}
+    lines += _keys(of_run, "", documented(Path(inspect.getfile(Config)), "Config"))
     return "\n".join([*lines, "", END])
 
 
@@ -74,21 +77,20 @@ def usage(verb: Callable[..., int]) -> str:
     return inspect.getdoc(verb) or ""
 
 
-def _files(section: str, names: Mapping[str, str], cls: type) -> list[tuple[Path, type]]:
-    """The files in which ``cls`` and what it inherits from are written."""
-    if section == "method":
-        return [(method_files()[names["method"]], cls)]
-    return [(Path(inspect.getfile(base)), base) for base in reversed(cls.__mro__) if dataclasses.is_dataclass(base)]
+def _meanings(section: str, names: Mapping[str, str]) -> dict[str, str]:
+    """What stands under the fields of a section's dataclass, and of those that it inherits from."""
+    if section == "method":  # not imported, which would load torch
+        return documented(method_files()[names["method"]], "Config")
+    cls = schemas(names)[section]
+    return documented(Path(inspect.getfile(cls)), cls.__name__)
 
 
-def _keys(cls: type, values: Any, prefix: str, files: Sequence[tuple[Path, type]]) -> list[str]:
-    meanings = {key: text for path, part in files for key, text in documented(path, part.__name__).items()}
+def _keys(values: Mapping[str, Any], prefix: str, meanings: Mapping[str, str]) -> list[str]:
     lines = []
-    for f in dataclasses.fields(cls):
-        if f.name in meanings:
-            value = getattr(values, f.name)
+    for name, value in values.items():
+        if name in meanings:
             shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-            lines += _wrapped(f"  {prefix}{f.name}={shown.replace(' ', '')} ".ljust(32), meanings[f.name])
+            lines += _wrapped(f"  {prefix}{name}={shown.replace(' ', '')} ".ljust(32), meanings[name])
     return lines
 
 
@@ -98,18 +100,35 @@ def _wrapped(start: str, text: str) -> list[str]:
 
 
 def documented(path: Path, name: str) -> dict[str, str]:
-    """What stands under each field of class ``name`` in the file ``path``; fields in a row may share it."""
+    """What stands under each field of class ``name`` in the file ``path``, and of the classes it inherits from.
+
+    Fields in a row may share a text, and one that only has another default keeps that of its base.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    (body,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    (cls,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
     meanings: dict[str, str] = {}
+    for base in cls.bases:
+        if isinstance(base, ast.Name) and (place := _defined(base.id, path, tree)):
+            meanings |= documented(place, base.id)
     waiting: list[str] = []
-    for node in body:
+    for node in cls.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             waiting.append(node.target.id)
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             meanings |= dict.fromkeys(waiting, " ".join(node.value.value.split()))
             waiting = []
     return meanings
+
+
+def _defined(name: str, path: Path, tree: ast.Module) -> Path | None:
+    """The file in which the class that a module calls ``name`` is written, where it is of this package."""
+    if any(isinstance(node, ast.ClassDef) and node.name == name for node in tree.body):
+        return path
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and name in [alias.name for alias in node.names]:
+            package, *parts = (node.module or "").split(".")
+            return PACKAGE.joinpath(*parts).with_suffix(".py") if package == PACKAGE.name else None
+    return None
 
 
 def complete(args: argparse.Namespace, verbs: Sequence[str]) -> None:

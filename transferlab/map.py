@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import dataclasses
-import math
+import importlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from transferlab.errors import nearest, require
-from transferlab.options import Options, added
 
 PACKAGE = Path(__file__).parent
 
@@ -54,7 +51,7 @@ class Sees:
 
 @dataclass(frozen=True)
 class MethodSchema:
-    """What can be known of a method without importing it."""
+    """What the planner must know of a method."""
 
     name: str
     module: str
@@ -85,20 +82,8 @@ def method_files() -> dict[str, Path]:
 
 @cache
 def method_schema(name: str) -> MethodSchema:
-    """What method ``name`` sees and its ``Config``, read from its source without importing torch."""
+    """What method ``name`` sees and its options. Its module is imported, and torch with it, so ask late."""
     files = method_files()
     require(name in files, f"method={name}: allowed are {', '.join(files)}{nearest(name, files)}")
-    tree = ast.parse(files[name].read_text(encoding="utf-8"))
-    wanted: list[ast.stmt] = [
-        node
-        for node in tree.body
-        if (isinstance(node, ast.ClassDef) and node.name == "Config")
-        or (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "sees")
-    ]
-    scope: dict[str, Any] = {
-        "__name__": __name__, "dataclass": dataclass, "field": dataclasses.field, "Literal": Literal,
-        "require": require, "Options": Options, "added": added, "math": math,
-        "Sees": Sees, "LABELLED": LABELLED, "UNLABELLED": UNLABELLED, "NOTHING": NOTHING,
-    }  # fmt: skip
-    exec(compile(ast.Module(wanted, []), str(files[name]), "exec"), scope)
-    return MethodSchema(name, module_name(files[name]), scope["sees"], scope["Config"])
+    module = importlib.import_module(module_name(files[name]))
+    return MethodSchema(name, module.__name__, module.sees, module.Config)

@@ -1,4 +1,4 @@
-"""What a command line will run, decided and checked before torch is imported.
+"""What a command line will run, decided and checked before anything runs.
 
 Hydra composes the configuration here once more than it needs to, so that every job of a command is known,
 checked and named before the first one starts, and a bad one costs a line and leaves no folder.
@@ -24,6 +24,7 @@ from transferlab.config import Config, from_plain, schemas
 from transferlab.data.contract import Found
 from transferlab.errors import UserError, nearest, require
 from transferlab.files import expanded, make_folder
+from transferlab.map import method_schema
 from transferlab.precision import resolved
 from transferlab.runs import RunFolder, digests_of, new_folder
 
@@ -192,12 +193,16 @@ def _set_up(settings: Sequence[str], make: Callable[[], Any]) -> Any:
 
 def typed(composed: DictConfig) -> Config:
     """The typed config in what Hydra composed, with the precision that auto stands for here."""
+    return resolved(from_plain(plain(composed)))
+
+
+def plain(composed: DictConfig) -> Any:
+    """What Hydra composed for a run as nested dicts of plain values."""
     values = {key: value for key, value in composed.items_ex(resolve=False) if key != "hydra"}
     try:
-        plain: Any = OmegaConf.to_container(OmegaConf.create(values), resolve=True)
+        return OmegaConf.to_container(OmegaConf.create(values), resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(_first_line(error)) from None
-    return resolved(from_plain(plain))
 
 
 def run_name(config: Config, digests: Mapping[str, str]) -> str:
@@ -272,7 +277,6 @@ def _corrected(words: Sequence[str]) -> list[str]:
     groups = [word for word in words if key_of(word) != "table" and hydra_adapter.choices(key_of(word))]
     chosen = _chosen(groups)
     of_names = {group: str((chosen.get(group) or {}).get("name")) for group in ("method", "source", "target")}
-    typed_keys = {f"{section}.{f.name}" for section, cls in schemas(of_names).items() for f in fields(cls)}
     corrected = []
     for word in words:
         if word not in groups:
@@ -280,11 +284,18 @@ def _corrected(words: Sequence[str]) -> list[str]:
                 hydra_adapter.compose([*groups, word])
             except Exception as error:
                 unknown = str(error).startswith("Could not override")
-                if not (unknown and key_of(word) in typed_keys):
+                if not (unknown and _is_option(key_of(word), of_names)):
                     raise UserError(_explain(word, error, chosen, of_names)) from None
                 word = f"++{word}"
         corrected.append(word)
     return corrected
+
+
+def _is_option(key: str, names: Mapping[str, str]) -> bool:
+    """Whether the schema of the chosen groups has the key."""
+    section, _, option = key.partition(".")
+    cls = method_schema(names["method"]).config if section == "method" else schemas(names).get(section)
+    return cls is not None and option in [f.name for f in fields(cls)]
 
 
 def _chosen(groups: Sequence[str]) -> DictConfig:
@@ -315,7 +326,8 @@ def _explain(word: str, error: Exception, chosen: DictConfig, names: Mapping[str
         return f"{word}: {_first_line(error.__cause__ or error)}"
     require(not key.startswith("hydra."), f"{key}: Hydra has no such key; --cfg hydra shows all")
     section, _, _ = key.partition(".")
-    known = {name: [f.name for f in fields(cls)] for name, cls in schemas(names).items()}
+    known = {"method": [str(name) for name in chosen.method if name != "name"]}
+    known |= {name: [f.name for f in fields(cls)] for name, cls in schemas(names).items()}
     every = [*(k for k in map(str, chosen) if k != "hydra"), *(f"{s}.{name}" for s in known for name in known[s])]
     last = key.rpartition(".")[2]
     same = (f"; did you mean {k}?" for k in every if k.endswith(f".{last}"))

@@ -31,9 +31,10 @@ CLASSES = ("#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#4
 """Tol's muted scheme, distinct for everybody, and black."""
 METHODS = {
     "source_only": SOURCE, "target_only": TARGET, "dann": "#009E73", "deep_coral": "#CC79A7",
-    "subspace_alignment": "#E69F00", "finetune": SOURCE, "conservative": "#009E73", "layer_transfer": "#CC79A7",
-    "multitask": "#E69F00", "progressive": TARGET, "dap": "#555555", "semantic_output_codes": SOURCE, "eszsl": TARGET,
-    "ale": "#009E73", "devise": "#CC79A7", "conse": "#E69F00", "zero_shot": "#56B4E9", "self_taught": SOURCE,
+    "subspace_alignment": "#E69F00", "mcd": "#56B4E9", "mean_teacher": "#F0E442",
+    "finetune": SOURCE, "conservative": "#009E73", "layer_transfer": "#CC79A7", "multitask": "#E69F00",
+    "progressive": TARGET, "dap": "#555555", "semantic_output_codes": SOURCE, "eszsl": TARGET, "ale": "#009E73",
+    "devise": "#CC79A7", "conse": "#E69F00", "zero_shot": "#56B4E9", "self_taught": SOURCE,
     "self_taught_clustering": TARGET,
 }  # fmt: skip
 """A method has one colour in every picture; within a cell of the map each has its own."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,9 +13,18 @@ from torch import Tensor, nn
 
 from transferlab.models.convnet import ConvNet, DomainCritic
 from transferlab.models.predictor import Classifier
+from transferlab.options import Options
 from transferlab.problem import Labelled, Problem
 from transferlab.randomness import fair_sample
 from transferlab.training.run import Run
+
+
+@dataclass
+class Headed(Options):
+    """Options of methods whose net may end in another classifier."""
+
+    head: Literal["softmax", "svm"] = "softmax"
+    """softmax: the net's own last layer; svm: a linear SVM in its place, as in the papers' tables."""
 
 
 def classifier(head: str, problem: Problem, run: Run, net: ConvNet, critic: DomainCritic | None = None) -> Classifier:

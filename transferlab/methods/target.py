@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transferlab.errors import require
 from transferlab.models.convnet import ConvNet, initialise
 from transferlab.models.predictor import Predictor
+from transferlab.options import Options
 from transferlab.problem import Labelled, Problem
-from transferlab.training.run import Losses, Options, Run
+from transferlab.training.run import ParameterOptions, Run
 
-Extra = Callable[[Tensor], Losses]
+
+@dataclass
+class LearnsTarget(Options):
+    """Options of every method that learns on the target after its source."""
+
+    steps: int | None = None
+    """Steps on the target; null: train.steps."""
+
+    def __post_init__(self) -> None:
+        require(self.steps is None or self.steps >= 1, f"method.steps={self.steps}: must be at least 1")
 
 
 def new_head(problem: Problem, run: Run, net: ConvNet) -> nn.Linear:
@@ -44,7 +56,7 @@ def train_on_target(
     net: ConvNet,
     predictor: Predictor,
     steps: int | None = None,
-    options: Options | None = None,
+    options: ParameterOptions | None = None,
     stage: str = "target",
 ) -> None:
     """Minimise the cross-entropy of ``net`` (inputs -> logits) on the target's labelled samples."""

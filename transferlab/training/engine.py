@@ -31,7 +31,7 @@ from transferlab.training import checkpoint
 from transferlab.training.average import Average
 from transferlab.training.checkpoint import Learning
 from transferlab.training.progress import Progress
-from transferlab.training.run import Draw, Loss, Losses, Options, Run, Update
+from transferlab.training.run import Draw, Loss, Losses, ParameterOptions, Run, Update
 from transferlab.training.schedules import annealed
 from transferlab.training.store import Store, content_key
 from transferlab.validators import best_row
@@ -108,7 +108,7 @@ class Engine(Run):
         batches: Draw,
         predictor: nn.Module | None = None,
         steps: int | None = None,
-        options: Options | None = None,
+        options: ParameterOptions | None = None,
     ) -> None:
         both = nn.ModuleDict(modules)
         of_step = [Update(updates)] if callable(updates) else updates
@@ -393,7 +393,7 @@ class Engine(Run):
         predictor.train(was_training)
         return values
 
-    def _optimiser(self, modules: nn.Module, options: Options) -> torch.optim.Optimizer:
+    def _optimiser(self, modules: nn.Module, options: ParameterOptions) -> torch.optim.Optimizer:
         train = self.config.train
         groups: dict[str, dict[str, Any]] = {}
         for name, parameter in modules.named_parameters():

@@ -19,7 +19,7 @@ from transferlab.randomness import key
 Losses = dict[str, Tensor]
 Loss = Callable[[Batch, float], Losses]
 Draw = Callable[[str, int], Batch]
-Options = Mapping[str, Mapping[str, float]]
+ParameterOptions = Mapping[str, Mapping[str, float]]
 
 
 def minimise_sum(losses: Losses) -> None:
@@ -98,7 +98,7 @@ class Run:
         batches: Draw,
         predictor: nn.Module | None = None,
         steps: int | None = None,
-        options: Options | None = None,
+        options: ParameterOptions | None = None,
     ) -> None:
         """Minimise the sum of the tensors that ``loss(batch, progress)`` returns over all parameters not frozen.
 

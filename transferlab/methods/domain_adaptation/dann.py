@@ -14,7 +14,7 @@ finds the saddle point of E = sum L_y - lambda sum L_d (equations 9 and 13 to 15
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +22,9 @@ from torch import Tensor
 
 from transferlab.errors import require
 from transferlab.map import LABELLED, UNLABELLED, Sees
-from transferlab.methods.heads import classifier
+from transferlab.methods.heads import Headed, classifier
 from transferlab.models.predictor import Classifier
-from transferlab.options import Case, Idle, Options, added
+from transferlab.options import Case, Idle, added
 from transferlab.problem import Problem
 from transferlab.training.run import Run
 from transferlab.training.schedules import domain_adaptation
@@ -33,7 +33,7 @@ sees = Sees(source=LABELLED, target=UNLABELLED, joint=True, critic=True)
 
 
 @dataclass
-class Config(Options):
+class Config(Headed):
     """Options of dann."""
 
     critic_weight: float = 1.0
@@ -43,8 +43,6 @@ class Config(Options):
     largest_lambda: float = added(1.0)
     """Where lambda's way ends: the share of the critic's gradient that reaches the features, reversed, at the end. The
     papers' is 1, the authors' released code has 0.1; 0: the critic learns and the features hear nothing of it."""
-    head: Literal["softmax", "svm"] = "softmax"
-    """softmax: the net's own last layer; svm: a linear SVM in its place, as in the papers' tables."""
 
     def __post_init__(self) -> None:
         require(self.critic_weight > 0, f"method.critic_weight={self.critic_weight}: must be greater than 0")

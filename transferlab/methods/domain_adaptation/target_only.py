@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from transferlab.map import LABELLED, NOTHING, Sees
-from transferlab.methods.heads import classifier
+from transferlab.methods.heads import Headed, classifier
 from transferlab.methods.source import label_loss
 from transferlab.models.predictor import Classifier
-from transferlab.options import Options
 from transferlab.problem import Problem
 from transferlab.training.run import Run
 
@@ -17,11 +15,8 @@ sees = Sees(source=NOTHING, target=LABELLED)
 
 
 @dataclass
-class Config(Options):
+class Config(Headed):
     """Options of target_only."""
-
-    head: Literal["softmax", "svm"] = "softmax"
-    """softmax: the net's own last layer; svm: a linear SVM in its place, as in the papers' tables."""
 
 
 def fit(config: Config, problem: Problem, run: Run) -> Classifier:

@@ -21,9 +21,9 @@ from torch import Tensor
 from transferlab.errors import require
 from transferlab.map import LABELLED, Sees
 from transferlab.methods.source import measured_source_model
-from transferlab.methods.target import batch_size, half_squared_distance, new_head, weights
+from transferlab.methods.target import LearnsTarget, batch_size, half_squared_distance, new_head, weights
 from transferlab.models.predictor import Classifier
-from transferlab.options import Case, Idle, Options
+from transferlab.options import Case, Idle
 from transferlab.problem import Problem
 from transferlab.training.run import Run
 
@@ -31,7 +31,7 @@ sees = Sees(source=LABELLED, target=LABELLED, classes="any")
 
 
 @dataclass
-class Config(Options):
+class Config(LearnsTarget):
     """Options of conservative."""
 
     keep: Literal["outputs", "weights", "both"] = "both"
@@ -48,15 +48,13 @@ class Config(Options):
     """L2-SP: pull towards the source model's weights."""
     beta: float = 0.01
     """L2-SP: decay of a new head."""
-    steps: int | None = None
-    """Steps on the target; null: train.steps."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(0 <= self.rho <= 1, f"method.rho={self.rho}: allowed is 0 to 1")
         require(self.temperature > 0, f"method.temperature={self.temperature}: must be greater than 0")
         for name in ("warmup", "old_weight", "alpha", "beta"):
             require(getattr(self, name) >= 0, f"method.{name}={getattr(self, name)}: must not be negative")
-        require(self.steps is None or self.steps >= 1, f"method.steps={self.steps}: must be at least 1")
 
     def idle(self, case: Case) -> Idle:
         if self.keep == "weights":

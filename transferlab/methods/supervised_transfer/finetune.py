@@ -16,10 +16,10 @@ from transferlab.errors import require
 from transferlab.map import LABELLED, Sees
 from transferlab.methods.heads import few_label_classifier, hidden, linear
 from transferlab.methods.source import measured_source_model
-from transferlab.methods.target import freeze, layer_rates, new_head, train_on_target
+from transferlab.methods.target import LearnsTarget, freeze, layer_rates, new_head, train_on_target
 from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier
-from transferlab.options import Case, Idle, Options
+from transferlab.options import Case, Idle
 from transferlab.problem import Labelled, Problem
 from transferlab.training.run import Run
 
@@ -27,7 +27,7 @@ sees = Sees(source=LABELLED, target=LABELLED, classes="any")
 
 
 @dataclass
-class Config(Options):
+class Config(LearnsTarget):
     """Options of finetune."""
 
     initial: Literal["source", "scratch"] = "source"
@@ -41,13 +41,11 @@ class Config(Options):
     """How many layers, from the input on, stay as they are."""
     layer_decay: float = 1.0
     """Learning rate of a layer as a share of the next one's; 1: the same for all."""
-    steps: int | None = None
-    """Steps on the target; null: train.steps."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.freeze >= 0, f"method.freeze={self.freeze}: must not be negative")
         require(0 < self.layer_decay <= 1, f"method.layer_decay={self.layer_decay}: allowed is 0 < decay <= 1")
-        require(self.steps is None or self.steps >= 1, f"method.steps={self.steps}: must be at least 1")
         for name, unused in (("freeze", self.freeze > 0), ("head", self.head == "shared")):
             where = f"method.{name}={getattr(self, name)}"
             require(

@@ -13,10 +13,10 @@ from typing import Literal
 from transferlab.errors import require
 from transferlab.map import LABELLED, Sees
 from transferlab.methods.source import source_model
-from transferlab.methods.target import freeze, train_on_target
+from transferlab.methods.target import LearnsTarget, freeze, train_on_target
 from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier
-from transferlab.options import Case, Idle, Options
+from transferlab.options import Case, Idle
 from transferlab.problem import Problem
 from transferlab.training.run import Run
 
@@ -24,7 +24,7 @@ sees = Sees(source=LABELLED, target=LABELLED, classes="any")
 
 
 @dataclass
-class Config(Options):
+class Config(LearnsTarget):
     """Options of layer_transfer."""
 
     donor: Literal["source", "target", "random"] = "source"
@@ -35,12 +35,10 @@ class Config(Options):
     """Copy from the input on, or from the output back."""
     frozen: bool = True
     """Copied layers stay as they are; false is the papers' "+"."""
-    steps: int | None = None
-    """Steps on the target; null: train.steps."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.layers >= 0, f"method.layers={self.layers}: must not be negative")
-        require(self.steps is None or self.steps >= 1, f"method.steps={self.steps}: must be at least 1")
 
     def possible(self, layers: int, same_classes: bool) -> int:
         """How many of so many layers can be copied: a head of other classes cannot."""

@@ -19,10 +19,10 @@ from transferlab.errors import require
 from transferlab.map import LABELLED, Sees
 from transferlab.methods.source import source_model
 from transferlab.methods.supervised_transfer.multitask import task_of_class
-from transferlab.methods.target import batch_size
+from transferlab.methods.target import LearnsTarget, batch_size
 from transferlab.models.predictor import Classifier
 from transferlab.models.progressive import Progressive
-from transferlab.options import Case, Idle, Options
+from transferlab.options import Case, Idle
 from transferlab.problem import Labelled, Problem
 from transferlab.training.run import Run
 
@@ -30,7 +30,7 @@ sees = Sees(source=LABELLED, target=LABELLED, classes="any")
 
 
 @dataclass
-class Config(Options):
+class Config(LearnsTarget):
     """Options of progressive."""
 
     first: Literal["source", "random"] = "source"
@@ -39,12 +39,10 @@ class Config(Options):
     """Laterals go through a small learned layer; false: linear ones, equation 2."""
     alpha: float = 1.0
     """Initial scale of what comes from earlier columns (the paper draws it from 1, 0.1, 0.01)."""
-    steps: int | None = None
-    """Steps on the target; null: train.steps."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.alpha != 0, "method.alpha=0: nothing would ever come through; allowed is any other number")
-        require(self.steps is None or self.steps >= 1, f"method.steps={self.steps}: must be at least 1")
 
     def idle(self, case: Case) -> Idle:
         if not self.adapter:

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from transferlab.evaluation.metrics import mean_class_accuracy
 from transferlab.models.convnet import or_one
 from transferlab.models.zero_shot import Lift, ZeroShot
+from transferlab.options import Options
 from transferlab.problem import Labelled, Problem
 from transferlab.randomness import key
 from transferlab.training.run import Run
@@ -25,6 +26,24 @@ Setting = dict[str, Any]
 FOLDS = 5
 """Each fifth of the seen classes is held out once."""
 LANDMARKS = 1000
+
+
+@dataclass
+class Lifted(Options):
+    """Options of every zero-shot method."""
+
+    kernel: Literal["linear", "rbf"] = "rbf"
+    """linear; rbf: a Gaussian kernel through 1,000 of the inputs (Nystrom)."""
+    penalty: float = 0.0
+    """Taken from the scores of seen classes where all compete (calibrated stacking)."""
+
+
+@dataclass
+class Described(Lifted):
+    """Options of those that may take a description of the classes in several forms."""
+
+    signatures: Literal["centred", "unit", "standard", "raw"] = "centred"
+    """All of length 1: less the seen classes' mean; as they are; standardised. raw: not even that."""
 
 
 @dataclass(frozen=True)

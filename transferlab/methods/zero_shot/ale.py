@@ -9,16 +9,15 @@ class.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from transferlab.map import LABELLED, NOTHING, Sees
 from transferlab.methods.zero_shot._bilinear import learn, violations
-from transferlab.methods.zero_shot._task import make_task
+from transferlab.methods.zero_shot._task import Described, make_task
 from transferlab.models.zero_shot import ZeroShot
-from transferlab.options import Case, Idle, Options
+from transferlab.options import Case, Idle
 from transferlab.problem import Problem
 from transferlab.training.run import Run
 
@@ -26,17 +25,11 @@ sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, seen
 
 
 @dataclass
-class Config(Options):
+class Config(Described):
     """Options of ale."""
 
     margin: list[float] = field(default_factory=lambda: [0.1, 1.0])
     """Margins to choose from (the paper's is 1)."""
-    kernel: Literal["linear", "rbf"] = "rbf"
-    """linear; rbf: a Gaussian kernel through 1,000 of the inputs (Nystrom)."""
-    signatures: Literal["centred", "unit", "standard", "raw"] = "centred"
-    """All of length 1: less the seen classes' mean; as they are; standardised. raw: not even that."""
-    penalty: float = 0.0
-    """Taken from the scores of seen classes where all compete (calibrated stacking)."""
 
     def idle(self, case: Case) -> Idle:
         yield "method=ale", ["train.evaluations"]  # nothing is measured on the way

@@ -16,9 +16,8 @@ from torch import Tensor
 
 from transferlab.errors import require
 from transferlab.map import LABELLED, NOTHING, Sees
-from transferlab.methods.zero_shot._task import Setting, Task, make_task, solved
+from transferlab.methods.zero_shot._task import Described, Setting, Task, make_task, solved
 from transferlab.models.zero_shot import ZeroShot
-from transferlab.options import Options
 from transferlab.problem import Problem
 from transferlab.training.run import Run
 
@@ -26,7 +25,7 @@ sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, step
 
 
 @dataclass
-class Config(Options):
+class Config(Described):
     """Options of conse."""
 
     top: int = 10
@@ -34,11 +33,6 @@ class Config(Options):
     decay: list[float] = field(default_factory=lambda: [1e-5, 1e-4, 1e-3])
     """L2 penalties of the seen classes' classifier to choose from, beside the mean loss."""
     kernel: Literal["linear", "rbf"] = "linear"
-    """linear; rbf: a Gaussian kernel through 1,000 of the inputs (Nystrom)."""
-    signatures: Literal["centred", "unit", "standard", "raw"] = "centred"
-    """All of length 1: less the seen classes' mean; as they are; standardised. raw: not even that."""
-    penalty: float = 0.0
-    """Taken from the scores of seen classes where all compete (calibrated stacking)."""
 
     def __post_init__(self) -> None:
         require(self.top >= 1, f"method.top={self.top}: must be at least 1")

@@ -16,9 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from transferlab.map import LABELLED, NOTHING, Sees
-from transferlab.methods.zero_shot._task import Setting, Task, make_task, solved
+from transferlab.methods.zero_shot._task import Lifted, Setting, Task, make_task, solved
 from transferlab.models.zero_shot import ZeroShot
-from transferlab.options import Options
 from transferlab.problem import Problem
 from transferlab.training.run import Run
 
@@ -26,15 +25,12 @@ sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, step
 
 
 @dataclass
-class Config(Options):
+class Config(Lifted):
     """Options of dap. Signatures that are not 0 or 1 are set to 1 above their mean over all seen classes."""
 
     decay: list[float] = field(default_factory=lambda: [1e-5, 1e-4, 1e-3])
     """L2 penalties of the attribute classifiers to choose from, beside the mean loss."""
     kernel: Literal["linear", "rbf"] = "linear"
-    """linear; rbf: a Gaussian kernel through 1,000 of the inputs (Nystrom)."""
-    penalty: float = 0.0
-    """Taken from the scores of seen classes where all compete (calibrated stacking)."""
 
 
 def fit(config: Config, problem: Problem, run: Run) -> ZeroShot:

@@ -7,15 +7,14 @@ max(0, margin - t_y M v + t_j M v), with signatures t of length 1 (word vectors 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from torch import Tensor
 
 from transferlab.map import LABELLED, NOTHING, Sees
 from transferlab.methods.zero_shot._bilinear import learn, violations
-from transferlab.methods.zero_shot._task import make_task
+from transferlab.methods.zero_shot._task import Lifted, make_task
 from transferlab.models.zero_shot import ZeroShot
-from transferlab.options import Case, Idle, Options
+from transferlab.options import Case, Idle
 from transferlab.problem import Problem
 from transferlab.training.run import Run
 
@@ -23,15 +22,11 @@ sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, seen
 
 
 @dataclass
-class Config(Options):
+class Config(Lifted):
     """Options of devise."""
 
     margin: list[float] = field(default_factory=lambda: [0.1, 1.0])
     """Margins to choose from (the paper's is 0.1; on these benchmarks 1 and more are used)."""
-    kernel: Literal["linear", "rbf"] = "rbf"
-    """linear; rbf: a Gaussian kernel through 1,000 of the inputs (Nystrom)."""
-    penalty: float = 0.0
-    """Taken from the scores of seen classes where all compete (calibrated stacking)."""
 
     def idle(self, case: Case) -> Idle:
         yield "method=devise", ["train.evaluations"]  # nothing is measured on the way

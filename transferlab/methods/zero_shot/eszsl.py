@@ -11,15 +11,13 @@ on held-out seen classes.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from transferlab.map import LABELLED, NOTHING, Sees
-from transferlab.methods.zero_shot._task import Setting, Task, make_task, solved
+from transferlab.methods.zero_shot._task import Described, Setting, Task, make_task, solved
 from transferlab.models.zero_shot import ZeroShot
-from transferlab.options import Options
 from transferlab.problem import Problem
 from transferlab.training.run import Run
 
@@ -27,19 +25,13 @@ sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, step
 
 
 @dataclass
-class Config(Options):
+class Config(Described):
     """Options of eszsl."""
 
     gamma: list[float] = field(default_factory=lambda: [3.0, 10.0, 30.0, 100.0, 300.0])
     """Regularisers of the inputs to choose from (the authors': 1e-3 to 1e3)."""
     lam: list[float] = field(default_factory=lambda: [0.03, 0.1, 0.3, 1.0, 3.0])
     """Regularisers of the signatures to choose from (the authors': 1e-3 to 1e3)."""
-    kernel: Literal["linear", "rbf"] = "rbf"
-    """linear; rbf: a Gaussian kernel through 1,000 of the inputs (Nystrom)."""
-    signatures: Literal["centred", "unit", "standard", "raw"] = "centred"
-    """All of length 1: less the seen classes' mean; as they are; standardised. raw: not even that."""
-    penalty: float = 0.0
-    """Taken from the scores of seen classes where all compete (calibrated stacking)."""
 
 
 def fit(config: Config, problem: Problem, run: Run) -> ZeroShot:

@@ -13,9 +13,8 @@ from typing import Literal
 from torch import Tensor
 
 from transferlab.map import LABELLED, NOTHING, Sees
-from transferlab.methods.zero_shot._task import Setting, Task, make_task, solved
+from transferlab.methods.zero_shot._task import Described, Setting, Task, make_task, solved
 from transferlab.models.zero_shot import ZeroShot
-from transferlab.options import Options
 from transferlab.problem import Problem
 from transferlab.training.run import Run
 
@@ -23,17 +22,12 @@ sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, step
 
 
 @dataclass
-class Config(Options):
+class Config(Described):
     """Options of semantic_output_codes."""
 
     lam: list[float] = field(default_factory=lambda: [1.0, 3.0, 10.0, 30.0, 100.0, 300.0])
     """Ridge penalties to choose from."""
-    kernel: Literal["linear", "rbf"] = "rbf"
-    """linear; rbf: a Gaussian kernel through 1,000 of the inputs (Nystrom)."""
     signatures: Literal["centred", "unit", "standard", "raw"] = "standard"
-    """All of length 1: less the seen classes' mean; as they are; standardised. raw: not even that."""
-    penalty: float = 0.0
-    """Taken from the scores of seen classes where all compete (calibrated stacking)."""
 
 
 def fit(config: Config, problem: Problem, run: Run) -> ZeroShot:

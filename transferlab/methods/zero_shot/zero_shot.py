@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from transferlab.errors import require
 from transferlab.map import LABELLED, NOTHING, Sees
 from transferlab.methods.zero_shot._bilinear import violations
-from transferlab.methods.zero_shot._task import Setting, Task, choose, make_task
+from transferlab.methods.zero_shot._task import Described, Setting, Task, choose, make_task
 from transferlab.models.zero_shot import ZeroShot
-from transferlab.options import Case, Idle, Options
+from transferlab.options import Case, Idle
 from transferlab.problem import Labelled, Problem
 from transferlab.training.run import Run
 
@@ -26,7 +26,7 @@ sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, seen
 
 
 @dataclass
-class Config(Options):
+class Config(Described):
     """Options of zero_shot."""
 
     loss: Literal["max_margin", "l2"] = "max_margin"
@@ -37,12 +37,6 @@ class Config(Options):
     """k to choose from; embeddings have length 1."""
     size: int = 64
     """Dimensions of the common space."""
-    kernel: Literal["linear", "rbf"] = "rbf"
-    """linear; rbf: a Gaussian kernel through 1,000 of the inputs (Nystrom)."""
-    signatures: Literal["centred", "unit", "standard", "raw"] = "centred"
-    """All of length 1: less the seen classes' mean; as they are; standardised. raw: not even that."""
-    penalty: float = 0.0
-    """Taken from the scores of seen classes where all compete (calibrated stacking)."""
 
     def __post_init__(self) -> None:
         require(len(self.margin) > 0, "method.margin=[]: at least one is needed")
