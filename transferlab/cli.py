@@ -24,6 +24,7 @@ from transferlab.build import build
 from transferlab.config import Config, DataConfig
 from transferlab.errors import UserError, nearest, require
 from transferlab.files import expanded, make_folder, write_text
+from transferlab.map import look_in
 from transferlab.reports import layouts, rendering, tables
 from transferlab.runs import COLLAPSED, DONE, RunFolder, identity, orphaned, stored_config
 
@@ -186,6 +187,8 @@ def job(composed: DictConfig) -> None:
     """Hydra's task: one job of a run or a sweep. Its outcome is in its folder; it never raises for a failure."""
     hydra_config = HydraConfig.get()
     folder = RunFolder(Path(hydra_config.runtime.output_dir))
+    own = [source.path for source in hydra_config.runtime.config_sources if source.provider == "command-line"]
+    look_in(own[0] if own else None)  # in a process of its own, such as joblib's, nobody has said so yet
     parallel = hydra_config.mode == RunMode.MULTIRUN and hydra_config.runtime.choices["hydra/launcher"] != "basic"
     record = {"config": composed, "hydra": HydraConfig.instance().cfg, "overrides": hydra_config.overrides.task}
     texts = {f"{name}.yaml": OmegaConf.to_yaml(part) for name, part in record.items()}
@@ -289,7 +292,7 @@ def _show(args: argparse.Namespace) -> int:
     if args.shell_completion:
         manual.complete(args, list(VERBS))
     elif args.help:
-        print(manual.page(VERBS, *plan.one(args)))
+        print(manual.page(VERBS, plan.one(args)[0], args.config_dir))
     else:
         words = plan.one(args)[1]
         with hydra_adapter.session(args.config_dir):

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from transferlab.build import build, convert
 from transferlab.errors import nearest, require
 from transferlab.files import expanded
-from transferlab.map import PACKAGE, method_schema
+from transferlab.map import PACKAGE, method_schema, own_code
 from transferlab.options import places
 
 RESULTS_VERSION = 2
@@ -175,10 +175,17 @@ class Config:
         """The configuration as nested dicts of plain values."""
         return dataclasses.asdict(self)
 
+    @property
+    def own_code(self) -> dict[str, str]:
+        """SHA-256 of the modules of method, source and target that are of the user's own."""
+        kinds = {"method": "methods", "source": "data", "target": "data"}
+        return {role: code for role, kind in kinds.items() if (code := own_code(kind, self.names[role]))}
+
     def fingerprint(self, digests: Mapping[str, str]) -> str:
         """Eight hexadecimal digits that name everything that determines the result.
 
-        digests: ``Found.digest`` of source and target: data is known by its content. Left out is what changes only
+        digests: ``Found.digest`` of source and target: data is known by its content, and so are modules of the user's
+        own. Left out is what changes only
         where files lie, how fast it goes or what is shown.
         """
         plain = self.plain()
@@ -194,7 +201,8 @@ class Config:
         del plain["device"]["threads"]
         for cadence in ("log_every", "checkpoint_every"):
             del plain["train"][cadence]
-        text = json.dumps([RESULTS_VERSION, plain, dict(digests)], sort_keys=True)
+        own = [self.own_code] if self.own_code else []
+        text = json.dumps([RESULTS_VERSION, plain, dict(digests), *own], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import time
 from collections import Counter
@@ -44,7 +43,7 @@ def run(
     if threads:
         torch.set_num_threads(threads)
     device = pick_device(config.device.name)
-    method = importlib.import_module(method_schema(config.names["method"]).module)
+    method = method_schema(config.names["method"]).module
     write_json(
         folder.path / "environment.json",
         environment(

@@ -26,6 +26,7 @@ from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from transferlab.config import conf_dir
+from transferlab.map import folders, look_in
 
 NAME = "config"
 """The one primary config, conf/config.yaml."""
@@ -43,13 +44,17 @@ def parser() -> argparse.ArgumentParser:
 
 @contextmanager
 def session(config_dir: str | None = None) -> Iterator[None]:
-    """Hydra initialised with our conf and the user's ``config_dir``, whatever characters its path has."""
+    """Hydra initialised with our conf and the user's ``config_dir``, whatever characters its path has.
+
+    From here on modules too are taken from that folder.
+    """
+    look_in(config_dir)
     with hydra.initialize_config_dir(str(conf_dir()), job_name="transferlab", **_VERSION_BASE):
-        if config_dir:
-            engine = _engine()
-            path = engine.config_loader.get_search_path()
-            path.prepend("command-line", f"file://{Path(config_dir).resolve()}", anchor="schema")
-            engine.config_loader = ConfigLoaderImpl(path)
+        engine = _engine()
+        path = engine.config_loader.get_search_path()
+        for folder in folders():
+            path.prepend("command-line", f"file://{folder}", anchor="schema")
+        engine.config_loader = ConfigLoaderImpl(path)
         yield
     GlobalHydra.instance().clear()
 

@@ -42,7 +42,7 @@ OPTIONS = {
 OF_TABLE = ["rows=", "columns=", "seeds=", "--dry-run", "--render"]
 
 
-def page(verbs: Verbs, composed: DictConfig, words: Sequence[str]) -> str:
+def page(verbs: Verbs, composed: DictConfig, config_dir: str | None) -> str:
     """All verbs, groups and keys, with what they mean, for the choices in ``composed``."""
     plain = plan.plain(composed)
     names, typed, options = typed_sections(plain)
@@ -52,7 +52,7 @@ def page(verbs: Verbs, composed: DictConfig, words: Sequence[str]) -> str:
     lines += ["", "Verbs (transferlab <verb> --help says more)"]
     lines += [f"  {name:12} {summary(verb)}" for name, verb in verbs.items()]
     lines += ["", "Groups: choose with group=choice"]
-    with hydra_adapter.session():
+    with hydra_adapter.session(config_dir):
         for group in GROUPS:
             lines += _wrapped(f"  {group:12} ", ", ".join(hydra_adapter.choices(group)))
     lines += ["", "Keys: change with key=value"]

@@ -33,6 +33,7 @@ from transferlab.files import (
     write_json,
     write_text,
 )
+from transferlab.map import look_in, own_folder
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +122,10 @@ class RunFolder:
         version, theirs = status.get("results_version"), status.get("digests")
         if version != RESULTS_VERSION or not isinstance(theirs, dict):
             return f"by another version of the code (results version {version or 'unknown'}, this is {RESULTS_VERSION})"
+        ours, before = config.own_code, status.get("own_code", {})
+        if ours.keys() == before.keys() and ours != before:
+            mine = " and ".join(f"{role}={config.names[role]}" for role in ours if ours[role] != before[role])
+            return f"by another version of {mine}"
         changed = [role for role, digest in digests.items() if theirs.get(role) != digest]
         return f"on other {' and '.join(changed)} data, or before it changed" if changed else "of another config"
 
@@ -216,6 +221,8 @@ def identity(config: Config, found: Mapping[str, Found]) -> dict[str, Any]:
     return {
         "fingerprint": config.fingerprint(digests), "results_version": RESULTS_VERSION, "digests": digests,
         "editions": {role: data.edition for role, data in found.items()},
+        **({"config_dir": own} if (own := own_folder()) else {}),
+        **({"own_code": code} if (code := config.own_code) else {}),
     }  # fmt: skip
 
 
@@ -242,7 +249,14 @@ def config_in(path: Path) -> Config:
     plain = read_json(path / "config.json")
     require(isinstance(plain.get("data"), dict), f"{path / 'config.json'}: not a run's config")
     plain["data"]["root"] = None
-    return from_plain(plain)
+    try:
+        return from_plain(plain)
+    except UserError:  # it may be of a method or a data set of the user's own
+        folder = RunFolder(path).status.get("config_dir")
+        if folder is None or folder == own_folder():
+            raise
+        look_in(folder)
+        return from_plain(plain)
 
 
 def stored_config(path: Path) -> Config:
@@ -252,6 +266,7 @@ def stored_config(path: Path) -> Config:
     # Other records are made again; without these two nobody knows what the run was.
     lost = status.get("damaged") in ("status.json", "config.json")
     require(not lost, f"resume={path}: {status.get('reason')}; start the run again with its own words")
+    look_in(status.get("config_dir"))
     return from_plain(read_json(path / "config.json"))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import itertools
 import typing
 
@@ -108,7 +107,7 @@ def learn(folder, asked: Config, given: Problem):
     def measured(predictor) -> dict[str, float]:
         return {"target_accuracy": 1 / next(times)}  # so that it shows in the record how often
 
-    method = importlib.import_module(method_schema(asked.names["method"]).module)
+    method = method_schema(asked.names["method"]).module
     engine = run(folder, asked, measured)
     return method.fit(method.Config(**vars(asked.method)), given, engine).eval(), engine
 

@@ -7,13 +7,12 @@ with them. Nothing here imports torch, so that bad input is answered at once.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import unicodedata
 from typing import Any
 
 from transferlab.data.contract import Found, Settings
 from transferlab.data.selection import select
-from transferlab.map import module_name, modules
+from transferlab.map import imported, modules
 
 __all__ = ["Found", "config_class", "find", "names"]
 
@@ -24,7 +23,7 @@ def names() -> list[str]:
 
 
 def _module(name: str) -> Any:
-    return importlib.import_module(module_name(modules("data")[name]))
+    return imported(modules("data")[name])
 
 
 def config_class(name: str) -> type:
