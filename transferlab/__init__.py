@@ -1,7 +1,11 @@
-"""transferlab: the map of transfer learning, run from the command line."""
+"""transferlab: the map of transfer learning, run from the command line.
+
+From Python: ``transferlab.run(words)``, ``transferlab.record(folder)``, ``transferlab.load(folder)``.
+"""
 
 import logging
 import os
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -14,3 +18,12 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 # What is said before a run has its log would otherwise go to the terminal, twice.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    """The Python face, imported when it is asked for: it loads torch."""
+    if name in ("run", "record", "load"):
+        from transferlab import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -84,6 +84,11 @@ def run(words: Sequence[str]) -> int:
         return _resume(expanded(resume[-1]))
     if args.cfg or args.info or args.hydra_help:
         return _show(args)
+    return 0 if all(RunFolder(f).status.get("status") in DONE for f in start(args)) else 1
+
+
+def start(args: argparse.Namespace) -> list[Path]:
+    """Run what a command line asks for, one run or a sweep; the folders of all of it."""
     jobs = plan.jobs(args)
     _check_devices(job.config for job in jobs)
     if args.multirun:
@@ -95,9 +100,8 @@ def run(words: Sequence[str]) -> int:
         from transferlab.reports.sweeps import summarise
 
         summarise(jobs)
-    else:
-        folders = [plan.run(jobs[0], args.overrides, args.config_dir, job)]
-    return 0 if all(RunFolder(f).status.get("status") in DONE for f in folders) else 1
+        return folders
+    return [plan.run(jobs[0], args.overrides, args.config_dir, job)]
 
 
 def table(words: Sequence[str]) -> int:

@@ -45,7 +45,7 @@ def check_method(
     look_in(config_dir)
     config = tiny(name, options or {})
     unseen_labels_change_nothing(config, folder / "unseen")
-    test_labels_change_no_weight(config, folder / "test labels")
+    labels_of_tests_change_no_weight(config, folder / "test labels")
     nothing_leads_to_what_is_kept_from_it(config, folder / "reached")
     resumes_to_the_same_bits(config, folder / "resumed")
 
@@ -75,7 +75,7 @@ def unseen_labels_change_nothing(config: Config, folder: Path) -> None:
     assert timeless(one) == timeless(two), "labels that the method does not see have changed what is measured of it"
 
 
-def test_labels_change_no_weight(config: Config, folder: Path) -> None:
+def labels_of_tests_change_no_weight(config: Config, folder: Path) -> None:
     """The labels of both domains' test inputs may be scrambled: every weight stays as it is."""
     one = finished(config, folder / "true")
     with scrambled(set(config.names.values()), "test"):

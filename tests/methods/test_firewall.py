@@ -20,7 +20,7 @@ OPTIONS = {
 }
 OPTIONS["devise"] = {"kernel": "linear"}  # it chooses among margins, in stages of their own
 PROOFS = [
-    testing.unseen_labels_change_nothing, testing.test_labels_change_no_weight,
+    testing.unseen_labels_change_nothing, testing.labels_of_tests_change_no_weight,
     testing.nothing_leads_to_what_is_kept_from_it, testing.resumes_to_the_same_bits,
 ]  # fmt: skip
 
@@ -92,7 +92,7 @@ def fit(config, problem, run):
 """
 CHEATS = {
     "peeking": (PEEKING, "labels of the target have reached the method"),
-    "holding": (HOLDING, "Engine"), "forgetting": (FORGETTING, "other weights|have reached"),
+    "holding": (HOLDING, "test data was reached"), "forgetting": (FORGETTING, "other weights|have reached"),
 }  # fmt: skip
 
 

@@ -1,0 +1,164 @@
+"""Methods and data sets of a user's own folder, in every verb; and the Python face."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import transferlab
+from tests.conftest import command, program
+from transferlab import map as the_map
+from transferlab.errors import UserError
+from transferlab.runs import RunFolder
+from transferlab.testing import check_method
+
+METHOD = '''"""Source only, with another name."""
+from dataclasses import dataclass
+from transferlab.map import LABELLED, UNLABELLED, Sees
+from transferlab.methods.domain_adaptation import source_only
+sees = Sees(source=LABELLED, target=UNLABELLED)
+@dataclass
+class Config(source_only.Config):
+    """Options of mine."""
+    strength: float = 1.0
+    """How much of it."""
+def fit(config, problem, run):
+    run.report({"strength": config.strength})
+    return source_only.fit(config, problem, run)
+'''
+BLOBS = '''"""Two Gaussian clouds."""
+from dataclasses import dataclass
+import numpy as np
+from transferlab.data.contract import VECTORS, Dataset, Found, Labels
+from transferlab.data.selection import Selection
+@dataclass
+class Config(Selection):
+    """Options of blobs."""
+    shift: float = 0.0
+    """How far they are moved."""
+def find(options, settings):
+    def draw(split):
+        rng, labels = np.random.default_rng(split == "test"), np.arange(200) % 2
+        return (rng.normal(size=(200, 5)) + 2 * labels[:, None] + options.shift).astype("f4"), labels
+    def load(split):
+        return Dataset(*draw(split), ("a", "b"), {"name": "blobs", "split": split})
+    labels = lambda split: Labels(draw(split)[1])
+    return Found("blobs", "full", ("a", "b"), VECTORS, (5,), load, f"blobs {options.shift}", labels=labels)
+'''
+TABLE = """title: Tiny
+time: seconds
+minutes: 0.1
+seeds: 1
+overrides: [train.steps=10, model=mlp, source=blobs, figures=false]
+rows: {mine: {overrides: [method=mine]}, dann: {overrides: [method=dann]}}
+columns: {b: {overrides: [target=blobs]}}
+"""
+WORDS = ("method=mine", "source=blobs", "target=blobs", "model=mlp", "train.steps=10", "figures=false")
+
+
+@pytest.fixture
+def own(tmp_path, no_data):
+    """A folder of the user's with a method, a data set and a table."""
+    folder = tmp_path / "my choices"
+    files = {
+        "method/mine.py": METHOD, "method/mine.yaml": "name: mine\nhead: softmax\nstrength: 1.0\n",
+        "source/blobs.py": BLOBS, "source/blobs.yaml": "name: blobs\n",
+        "target/blobs.yaml": "name: blobs\nshift: 0.5\n",
+        "table/tiny.yaml": TABLE,
+    }  # fmt: skip
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    yield folder
+    the_map.look_in(None)
+
+
+def done(*words, cwd, code=0):
+    said = command(*words, cwd=cwd)
+    assert said.returncode == code and "Traceback" not in said.stderr, said.stderr
+    return said
+
+
+def test_runs_sweeps_in_processes_tables_and_resumption(tmp_path, own):
+    mine = ("--config-dir", str(own))
+    done(*mine, *WORDS, "hydra.run.dir=one", "method.strength=2", cwd=tmp_path)
+    results = RunFolder(tmp_path / "one").results
+    assert results["method"] == "mine" and results["strength"] == 2 and results["target_options"] == {"shift": 0.5}
+    assert "finished before" in done("resume=one", cwd=tmp_path).stderr  # it knows where its method is
+    several = ("-m", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    sweep = program(*mine, *WORDS, *several, cwd=tmp_path)
+    assert sweep.returncode == 0 and "mine" in sweep.stdout, sweep.stderr
+    assert "mine" in done("compare", "outputs/sweep", cwd=tmp_path).stdout
+    assert "mine" in done("table", "tiny", *mine, cwd=tmp_path).stdout
+    assert "strength=1.0" in done("--help", "method=mine", *mine, cwd=tmp_path).stdout
+    unknown = done("method=mine", cwd=tmp_path, code=2)
+    assert "method=mine: no such choice" in unknown.stderr
+
+
+def test_a_run_is_of_the_code_that_made_it(tmp_path, own):
+    mine = ("--config-dir", str(own))
+    done(*mine, *WORDS, "hydra.run.dir=one", cwd=tmp_path)
+    (own / "method" / "mine.py").write_text(METHOD + "# another version\n")
+    assert "by another version of method=mine" in done("resume=one", cwd=tmp_path, code=2).stderr
+
+
+@pytest.mark.parametrize(("file", "text", "line"), [
+    ("method/mine.py", METHOD + "def", r"mine.py: cannot be imported \(SyntaxError"),
+    ("method/mine.py", METHOD.replace("sees =", "seen ="), "mine.py: a method needs sees, Config and fit; .* no sees"),
+    ("method/dann.py", METHOD, "dann.py: there is a module of this name already, .*; call it otherwise"),
+    ("method/mine.yaml", "nam: mine\n", "method.name: a value is needed"),
+])  # fmt: skip
+def test_what_is_wrong_with_a_module_is_one_line(tmp_path, own, file, text, line):
+    (own / file).write_text(text)
+    said = done("--config-dir", str(own), *WORDS, cwd=tmp_path, code=2).stderr
+    assert re.search(line, said) and len(said.strip().splitlines()) == 1
+
+
+def test_an_installed_package_brings_choices_too(tmp_path, own):
+    site = tmp_path / "site"
+    site.mkdir()
+    own.rename(site / "bringing")
+    (site / "bringing" / "__init__.py").write_text("")
+    info = site / "bringing-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bringing\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[transferlab]\nbringing = bringing\n")
+    said = program(*WORDS, "hydra.run.dir=one", cwd=tmp_path, PYTHONPATH=str(site))
+    assert said.returncode == 0 and RunFolder(tmp_path / "one").results["method"] == "mine", said.stderr
+
+
+def test_the_python_face(tmp_path, own, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (record,) = transferlab.run(["--config-dir", str(own), *WORDS])
+    assert record.status["status"] == "finished" and record.results["strength"] == 1
+    predictor, classes = transferlab.load(record.path)
+    _, scores = predictor(torch.zeros(3, 5))
+    assert classes == ("a", "b") and scores.shape == (3, 2) and torch.isfinite(scores).all()
+    assert transferlab.record(record.path).results == record.results
+    both = transferlab.run(["-m", "seed=0,1", "--config-dir", str(own), *WORDS])
+    assert [r.config.seed for r in both] == [0, 1]
+    with pytest.raises(UserError, match="is nowhere the folder of a finished run"):
+        transferlab.load("nowhere")
+    with pytest.raises(UserError, match="method=dan: no such choice"):
+        transferlab.run("method=dan")
+    with pytest.raises(AttributeError):
+        _ = transferlab.runn
+    assert "transferlab.api" in sys.modules
+
+
+def test_the_pages_examples_are_complete(tmp_path, no_data):
+    page = (Path(__file__).parents[1] / "docs" / "own.md").read_text(encoding="utf-8")
+    method, _, blobs, _ = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    for name, text in (("method/smoothed.py", method), ("source/blobs.py", blobs)):
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).write_text(text)
+    for name in ("method/smoothed.yaml", "source/blobs.yaml", "target/blobs.yaml"):
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        option = "smoothing: 0.1\n" if "smoothed" in name else ""
+        (tmp_path / "mine" / name).write_text(f"name: {Path(name).stem}\n{option}")
+    words = ("method=smoothed", "source=blobs", "target=blobs", "model=mlp", "train.steps=5", "figures=false")
+    done("--config-dir", "mine", *words, cwd=tmp_path)
+    check_method("smoothed", tmp_path / "runs", tmp_path / "mine")
+    the_map.look_in(None)

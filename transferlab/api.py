@@ -1,0 +1,43 @@
+"""The command line from Python: ``transferlab.run(words)`` and ``transferlab.load(folder)``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from transferlab import records
+from transferlab.errors import UserError
+from transferlab.files import expanded
+from transferlab.models import predictor as predictors
+from transferlab.models.predictor import Predictor
+from transferlab.runs import PREDICTOR, RunFolder, config_in
+
+
+def run(words: str | Sequence[str]) -> list[records.Record]:
+    """Run what the command line would, and give the record of each run: of a sweep (``-m``) several.
+
+    words: as on a command line, one text or a list. Raises :class:`~transferlab.errors.UserError` for bad input. A run
+    that fails raises nothing; its record's ``status["status"]`` says so.
+    """
+    from transferlab import cli, plan
+
+    args = plan.arguments(words.split() if isinstance(words, str) else list(words))
+    return [record(folder) for folder in cli.start(args)]
+
+
+def record(folder: str | Path) -> records.Record:
+    """What the run in ``folder`` has left: config, status, results."""
+    path = expanded(str(folder))
+    return records.read(RunFolder(path), config_in(path))
+
+
+def load(folder: str | Path) -> tuple[Predictor, tuple[str, ...]]:
+    """The predictor that the run in ``folder`` has ended with, and the names of the target's classes.
+
+    It is a torch module in eval mode: ``features, scores = predictor(inputs)`` for inputs of the shape it learned from,
+    uint8 [B, C, H, W] or float32. Raises :class:`~transferlab.errors.UserError` where there is none.
+    """
+    path = expanded(str(folder)) / PREDICTOR
+    if not path.exists():
+        raise UserError(f"{path}: not there; is {folder} the folder of a finished run?")
+    return predictors.load(path)
