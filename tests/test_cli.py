@@ -303,7 +303,7 @@ def test_help_names_every_verb_and_says_what_each_key_of_the_choices_means(tmp_p
     assert "method.gamma" not in chosen and "Optimiser steps." in chosen and "  seed=0" in chosen
 
 
-@pytest.mark.parametrize("verb", ["run", "table", "doctor", "compare", "photographs"])
+@pytest.mark.parametrize("verb", ["run", "table", "list", "doctor", "compare", "photographs"])
 def test_every_verb_has_its_help(verb, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["transferlab", verb, "--help"])
     with pytest.raises(SystemExit) as left:

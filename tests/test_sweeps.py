@@ -1,13 +1,17 @@
 """Pictures of the runs in one folder."""
 
+import csv
+import io
+
 import numpy as np
 import pytest
 import scipy.stats
 
 from tests.conftest import command
-from transferlab import plan
+from transferlab import cli, plan
 from transferlab.cli import execute
 from transferlab.config import from_plain, to_plain
+from transferlab.errors import UserError
 from transferlab.files import write_json
 from transferlab.reports.sweeps import compared, draw, finished, summarise
 from transferlab.runs import RunFolder
@@ -134,3 +138,45 @@ def test_compare_pairs_runs_by_seed(tmp_path):
 def test_nothing_to_compare_is_one_clear_line(tmp_path, words, expected):
     done = command("compare", *words, cwd=tmp_path)
     assert done.returncode == 2 and expected in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_compare_weighs_every_pair_alike(tmp_path):
+    for target, gain in (("usps", 0.02), ("mnistm", 0.06), ("syn_numbers", 0.04)):
+        for seed in (0, 1):
+            for method, more in (("source_only", 0), ("dann", gain)):
+                path = job(tmp_path, method, seed, target_accuracy=0.5 + 0.1 * seed + more).folder
+                config = from_plain({
+                    "method": {"name": method}, "source": {"name": "mnist"}, "target": {"name": target}, "seed": seed,
+                })  # fmt: skip
+                moved = path.rename(tmp_path / f"{method}-{target}-{seed}")
+                write_json(moved / "config.json", to_plain(config))
+                RunFolder(moved).set_status("finished", **identity(config))
+    text = compared(finished(tmp_path))
+    low, high = scipy.stats.t.interval(0.95, 2, 0.04, scipy.stats.sem([0.02, 0.06, 0.04]))
+    last = text.splitlines()[-1].split()
+    assert last[:3] == ["dann", "3", "+0.040"] and last[3:6] == [f"{low:+.3f}", "to", f"{high:+.3f}"]
+    assert text.endswith("3 of 3") and len(text.split("Over all of these")) == 2
+
+
+def test_the_runs_of_a_folder_are_listed(tmp_path, capsys):
+    for seed, bnm in enumerate((0.3, 0.9, 0.6)):
+        folder = job(tmp_path / "deep" / "er", "dann", seed, target_accuracy=0.5 + seed / 10, validator_bnm=bnm).folder
+        RunFolder(folder).set_status("finished", started=f"2026-01-0{3 - seed}T10:00:00")
+    job(tmp_path, "source_only", 0, status="failed")
+
+    def said(*words):
+        assert cli.list_runs([str(tmp_path), *words]) == 0
+        return capsys.readouterr().out
+
+    newest = said("method=dann").splitlines()
+    assert [line.split()[0] for line in newest[1:]] == ["2026-01-03", "2026-01-02", "2026-01-01"]
+    best = said("best=bnm").splitlines()
+    assert "bnm" in best[0] and [line.split()[5] for line in best[1:]] == ["1", "2", "0"]
+    assert "looks at target test labels" in said("best=target_accuracy")
+    assert "failed" in said("status=failed") and len(said("status=failed").splitlines()) == 2
+    rows = list(csv.DictReader(io.StringIO(said("train.steps=20000", "--csv"))))
+    assert len(rows) == 4 and rows[0]["train.lr"] == "0.01"
+    with pytest.raises(UserError, match="metod: no run has it; did you mean method"):
+        said("metod=dann")
+    with pytest.raises(UserError, match="no such runs in it"):
+        said("seed=7")

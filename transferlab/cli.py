@@ -155,6 +155,30 @@ def doctor(words: Sequence[str]) -> int:
     return 0
 
 
+def list_runs(words: Sequence[str]) -> int:
+    """List the runs below a folder, newest first, or the best first.
+
+    transferlab list [<folder>] [key=value …] [best=<figure or validator>] [--csv]
+
+    The folder is outputs by default. key=value keeps the runs that have it: method=dann, train.steps=3000,
+    status=failed.
+    best=bnm, or any other validator, ranks them by a score that looks at no target label. --csv writes all that is
+    known of each run.
+    """
+    from transferlab.reports import listing
+
+    places = [word for word in words if "=" not in word and word != "--csv"]
+    conditions = dict(word.split("=", 1) for word in words if "=" in word)
+    best = conditions.pop("best", None)
+    require(len(places) <= 1, f"list {' '.join(places)}: takes one folder, key=value, best=… and --csv")
+    folder = expanded(places[0] if places else "outputs")
+    require(folder.is_dir(), f"{folder}: no such folder")
+    found = listing.listed(listing.below(folder), conditions, best)
+    require(bool(found), f"{folder}: no such runs in it")
+    print(listing.csv(found) if "--csv" in words else listing.text(found, best))
+    return 0
+
+
 def compare(words: Sequence[str]) -> int:
     """Compare the finished runs in a folder: figures with their intervals, and pictures of them together.
 
@@ -183,7 +207,7 @@ def photographs(words: Sequence[str]) -> int:
 
 
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {
-    "run": run, "table": table, "doctor": doctor, "compare": compare, "photographs": photographs,
+    "run": run, "table": table, "list": list_runs, "compare": compare, "doctor": doctor, "photographs": photographs,
 }  # fmt: skip
 
 

@@ -35,6 +35,7 @@ TAB completes verbs, groups and keys after: eval "$(transferlab -sc install=bash
 for fish: transferlab -sc install=fish | source"""
 OPTIONS = {
     "doctor": ["data.root=", "data.edition="],
+    "list": ["best=", "--csv"],
     "compare": [],
     "photographs": ["root=", "data.root=", "out=", "devise="],
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,33 @@ def compared(runs: Sequence[dict[str, Any]]) -> str:
     rows = list(dict.fromkeys(row for *_, row in groups))
     baselines = [row for row in rows if "initial=scratch" in row] + [row for row in rows if row == "source_only"]
     reference = [*baselines, *rows][0] if rows else ""
-    return layouts.text([_compared(key, runs, groups, reference) for key, runs in groups.items()]) if groups else ""
+    if not groups:
+        return ""
+    each = layouts.text([_compared(key, runs, groups, reference) for key, runs in groups.items()])
+    together = [line for row in rows if (line := _over_cases(row, groups, reference))]
+    return each + (f"\n\nOver all of these, each weighing the same:\n{layouts.text(together)}" if together else "")
+
+
+def _over_cases(row: str, groups: dict[tuple[Any, ...], Any], reference: str) -> dict[str, str]:
+    """A row's mean difference from the reference over the pairs of domains and numbers of labels that both have.
+
+    Seeds of one case are averaged: cases differ, and the interval is over them. Nothing for fewer than two.
+    """
+    means = []
+    for (*case, name), runs in groups.items():
+        theirs = groups.get((*case, reference), {})
+        values, others = ({seed: run["value"] for seed, run in part.items()} for part in (runs, theirs))
+        metrics = {run["metric"] for part in (runs, theirs) for run in part.values()}
+        paired = intervals.differences(values, others) if name == row != reference and len(metrics) == 1 else []
+        means += [statistics.fmean(paired)] if paired else []
+    if len(means) < 2:
+        return {}
+    digits = layouts.decimals(means)
+    return {
+        "row": row, "cases": str(len(means)), f"minus {reference}": layouts.difference(means, digits),
+        "95 % over cases": layouts.interval(intervals.over_seeds(means), digits, sign=True),
+        "higher in": f"{sum(mean > 0 for mean in means)} of {len(means)}",
+    }  # fmt: skip
 
 
 def _compared(key: tuple[Any, ...], runs: dict[int, Any], groups: dict[tuple[Any, ...], Any], reference: str) -> Any:

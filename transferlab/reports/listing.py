@@ -1,0 +1,101 @@
+"""``transferlab list``: the runs below a folder, whatever commands made them; a function of their records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transferlab import naming
+from transferlab.config import to_plain
+from transferlab.errors import nearest, require
+from transferlab.files import csv_text
+from transferlab.records import Record, read, read_all
+from transferlab.reports import layouts
+from transferlab.runs import RunFolder, config_in
+from transferlab.validators import VALIDATORS
+
+ORACLE = ("target_accuracy", "target_mean_class_accuracy", "oracle_target_accuracy", "u", "s", "H")
+"""What looks at target test labels: to read runs by, not to choose one by."""
+
+
+def listed(found: Sequence[Record], conditions: Mapping[str, str], best: str | None) -> list[Record]:
+    """The records that meet all ``conditions``, newest first; or, with ``best``, the highest of that figure first.
+
+    conditions: values of :func:`flat` by key, compared as words. best: a figure of results.json, or a validator's name.
+    Raises :class:`~transferlab.errors.UserError` for a key that no run has.
+    """
+    flats = {record.path: flat(record) for record in found}
+    known = sorted({key for one in flats.values() for key in one})
+    for key in (*conditions, *([best] if best else [])):
+        name = score(key) if key == best else key
+        require(name in known or not found, f"{key}: no run has it{nearest(key, known)}")
+    kept = [r for r in found if all(_said(flats[r.path].get(key)) == value for key, value in conditions.items())]
+    if best is None:
+        return sorted(kept, key=lambda record: str(record.status.get("started", "")), reverse=True)
+    measured = [record for record in kept if isinstance(flats[record.path].get(score(best)), int | float)]
+    return sorted(measured, key=lambda record: float(flats[record.path][score(best)]), reverse=True)
+
+
+def _said(value: Any) -> str:
+    """A value as it stands on a command line."""
+    return naming.spelled({"": value})[1:]
+
+
+def score(name: str) -> str:
+    """The key of results.json that holds a figure, or a validator's score, at the run's end."""
+    return f"validator_{name}" if name in VALIDATORS else name
+
+
+def flat(record: Record) -> dict[str, Any]:
+    """All of a run by one key: its config, as ``train.steps``, its names, its status and its figures."""
+    plain = to_plain(record.config)
+    values: dict[str, Any] = {}
+    for section, value in plain.items():
+        if isinstance(value, dict):
+            values |= {f"{section}.{key}": part for key, part in value.items()}
+        else:
+            values[section] = value
+    values |= {key: value for key, value in record.results.items() if not isinstance(value, list | dict)}
+    names = record.config.names
+    return {**values, **names, "status": record.state, "edition": record.edition}
+
+
+def rows(found: Sequence[Record], best: str | None) -> list[dict[str, str]]:
+    """A line for each run."""
+    lines = []
+    for record in found:
+        called, values = naming.words(record.config), record.results
+        state = record.state if record.current or record.state not in ("finished", "collapsed") else "older code"
+        figure = {} if best is None else {best: _figure(values.get(score(best)))}
+        lines.append({
+            "started": str(record.status.get("started", ""))[:16].replace("T", " "),
+            "method": called["method"], "source": called["source"], "target": called["target"],
+            "options": naming.spelled(naming.differences(record.config)["options"]),
+            "seed": str(record.config.seed), "status": state, **figure,
+            naming.metric_words("target_accuracy"): _figure(values.get(record.headline)),
+            "source accuracy": _figure(values.get("source_accuracy")), "folder": str(record.path),
+        })  # fmt: skip
+    return lines
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def text(found: Sequence[Record], best: str | None) -> str:
+    """The lines of :func:`rows`, aligned, and what they may not be used for."""
+    shown = layouts.text(rows(found, best))
+    looks = best is not None and score(best) in ORACLE
+    return shown + f"\n\n{best} looks at target test labels: it tells how runs went, and may choose none" * looks
+
+
+def csv(found: Sequence[Record]) -> str:
+    """Everything of each run, a column for each key."""
+    return csv_text([{**flat(record), "folder": str(record.path)} for record in found])
+
+
+def below(folder: Path) -> list[Record]:
+    """The records of all runs in ``folder``, at any depth, and of ``folder`` itself where it is one."""
+    own = [read(RunFolder(folder), config_in(folder))] if (folder / "config.json").exists() else []
+    return own + read_all(folder)
