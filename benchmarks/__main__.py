@@ -26,7 +26,8 @@ import torch.nn.functional as F
 from transferlab.config import Config, DataConfig, DeviceConfig, ModelConfig, TrainConfig
 from transferlab.data.contract import IMAGES
 from transferlab.methods.domain_adaptation import dann
-from transferlab.models.convnet import ConvNet, DomainCritic, Preprocess
+from transferlab.models.convnet import ConvNet, DomainCritic
+from transferlab.models.normalisation import Preprocess
 from transferlab.problem import Labelled, Problem, Unlabelled
 from transferlab.runs import RunFolder
 from transferlab.training.engine import Engine

@@ -353,6 +353,13 @@ def test_rows_of_another_metric_say_so_and_are_not_compared():
     assert rendering.flat(asked.table, found)[1]["difference"] is None
 
 
+def test_an_oracle_is_told_to_help_by_no_table():
+    """What target test labels have chosen is a bound, beside which no row stands as a baseline."""
+    oracle = lines_of("a_b|c", [0.80, 0.82, 0.84], metric="oracle_target_accuracy")
+    found = flat([*LINES[:3], *oracle])["a_b|c"]
+    assert found["mean"] == pytest.approx(0.82) and found["difference"] is None and found["verdict"] == ""
+
+
 def test_machine_and_precision_are_named_for_each_figure_where_they_differ():
     same = [dataclasses.replace(line, machine="EPYC", precision="bf16") for line in LINES]
     asked = made()

@@ -12,7 +12,7 @@ from transferlab.data.contract import IMAGES, VECTORS, Dataset, Found, Labels
 from transferlab.data.split import split_rows
 from transferlab.errors import require
 from transferlab.map import LABELLED, Role, Sees, method_schema
-from transferlab.models.architectures import ONE_DOMAIN, architecture, normalisation_of
+from transferlab.models.architectures import ONE_DOMAIN, architecture, is_backbone, normalisation_of
 from transferlab.runs import digests_of
 from transferlab.validators import PROBABILISTIC, VALIDATORS
 
@@ -86,11 +86,11 @@ def _check_inputs(config: Config, sees: Sees, found: Mapping[str, Found]) -> Non
     require(images or ours == theirs, f"inputs of another shape in each domain: {both}")
     require(kinds[0] == kinds[1], f"inputs of another kind in each domain: {both}, {' and '.join(kinds)}")
     if idle.trains_net(config):
-        fits = kinds[0] != VECTORS or config.model.name == "mlp"
+        fits = kinds[0] == IMAGES if is_backbone(config.model) else kinds[0] != VECTORS or config.model.name == "mlp"
         require(fits, f"model={config.model.name}: is for images, {both}; use model=mlp")
         how = normalisation_of(config.model, kinds[0])
         require(how != "domain" or sees.joint, ONE_DOMAIN)
-        if kinds[0] != VECTORS:
+        if kinds[0] != VECTORS and not is_backbone(config.model):
             sides = idle.case(config, found).shapes[0][1:]
             hint = f"{config.model.name}: {' x '.join(map(str, sides))} leaves nothing for a convolution to look at"
             fix = "a larger model.input_size" if images else "model=mlp"
@@ -111,8 +111,10 @@ def _check_select(config: Config, sees: Sees) -> None:
 
 def _check_batch(config: Config, sees: Sees) -> None:
     size = config.train.batch_size
-    needed = max(sees.batch, 2 if sees.net and config.model.batch_norm else 1)
-    why = "model.batch_norm=true" if needed > sees.batch else f"method={config.names['method']}"
+    normalises = config.model.batch_norm or is_backbone(config.model)
+    needed = max(sees.batch, 2 if sees.net and normalises else 1)
+    own = f"model={config.model.name}" if is_backbone(config.model) else "model.batch_norm=true"
+    why = own if needed > sees.batch else f"method={config.names['method']}"
     require(size >= needed, f"train.batch_size={size}: {why} needs at least {needed} samples of each domain")
 
 

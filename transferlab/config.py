@@ -55,10 +55,11 @@ class DataConfig:
 class ModelConfig:
     """The network."""
 
-    name: Literal["ganin_mnist", "ganin_svhn", "ganin_gtsrb", "lenet", "mlp"] = "ganin_mnist"
-    """Which published architecture; lenet: LeNet-5 with more maps, for 32x32 images; mlp: dense layers, for vectors."""
+    name: str = "ganin_mnist"
+    """ganin_mnist, ganin_svhn, ganin_gtsrb: the papers' nets; lenet: LeNet-5 with more maps, for 32x32 images; mlp:
+    dense layers, for vectors; or any classification model of torchvision, such as resnet18, without its last layer."""
     hidden: list[int] | None = None
-    """Units of the dense hidden layers, from the input on; null: the architecture's own."""
+    """Units of the dense hidden layers, from the input on; null: the architecture's own, none behind a backbone."""
     activation: Literal["relu", "sigmoid", "tanh"] = "relu"
     """After every hidden layer, the critic's too."""
     critic: list[int] | None = None
@@ -68,7 +69,8 @@ class ModelConfig:
     input_size: int = 28
     """Height and width that all images are brought to, in pixels."""
     batch_norm: bool = False
-    """Batch normalisation after every hidden layer, of each domain by itself (not in the papers of 2015 and 2016)."""
+    """Batch normalisation after every hidden layer, of each domain by itself (not in the papers of 2015 and 2016). A
+    backbone has its own, which is of each domain by itself too, and needs no word."""
     normalisation: Literal["auto", "mean", "image", "channel", "standardise", "domain", "l1", "l2", "none"] = "auto"
     """Images: mean: subtract the training images' channel means; image: zero mean and unit variance for each image;
     channel: for each channel of each image. Vectors: standardise each feature; domain: by each domain's own mean and

@@ -14,7 +14,7 @@ from transferlab.data import Found
 from transferlab.data.contract import IMAGES
 from transferlab.errors import UserError
 from transferlab.map import method_schema
-from transferlab.models.architectures import architecture
+from transferlab.models.architectures import depth, is_backbone
 from transferlab.options import Case, Idle
 
 Run = tuple[Sequence[str], Mapping[str, str]]
@@ -32,7 +32,7 @@ def case(config: Config, found: Mapping[str, Found]) -> Case:
     shapes = [(f.shape[0], size, size) if f.kind == IMAGES else f.shape for f in found.values()]
     same = found["source"].classes == found["target"].classes if found else None
     kind = found["target"].kind if found else ""
-    return Case(config.model, architecture(config.model).layers, same, kind, shapes)
+    return Case(config.model, depth(config.model), same, kind, shapes)
 
 
 def keys(config: Config, found: Mapping[str, Found]) -> dict[str, str]:
@@ -59,6 +59,9 @@ def _choices(config: Config, found: Mapping[str, Found]) -> Idle:
     yield from config.method.idle(case(config, found))
     if not sees.critic:
         yield f"method={name}", ["model.critic"]
+    if is_backbone(config.model):
+        behind = ["model.batch_norm", "model.dropout", *([] if sees.critic else ["model.activation"])]
+        yield f"model={config.model.name}", ["model.width", *([] if config.model.hidden else behind)]
     if config.train.optimiser == "adam":
         yield "train.optimiser=adam", ["train.momentum"]
     if sees.classes != "disjoint":

@@ -76,7 +76,8 @@ def measure(device: str, batch_size: int, model: ModelConfig) -> dict[str, float
     import torch
 
     from transferlab.dispatch import pick_device
-    from transferlab.models.convnet import ConvNet, normalisation
+    from transferlab.models.convnet import ConvNet
+    from transferlab.models.normalisation import normalisation
     from transferlab.training.run import autocast
 
     torch.set_num_threads(1)  # other work on the machine then counts for less

@@ -19,7 +19,8 @@ from transferlab.config import ModelConfig, TrainConfig
 from transferlab.errors import UserError
 from transferlab.map import method_files, method_schema
 from transferlab.models.architectures import NORMALISATIONS, architecture
-from transferlab.models.convnet import ConvNet, Preprocess
+from transferlab.models.convnet import ConvNet
+from transferlab.models.normalisation import Preprocess
 
 OTHER: dict[str, dict[str, list[Any]]] = {
     "conservative": {"steps": [2], "warmup": [0], "old_weight": [0.0]}, "finetune": {"steps": [2], "freeze": [1]},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import typing
 
 import torch
 
@@ -15,10 +14,11 @@ from transferlab.data import Found
 from transferlab.data.selection import Selection
 from transferlab.evaluation.evaluator import selections
 from transferlab.map import LABELLED, NOTHING, method_schema
+from transferlab.models.architectures import ARCHITECTURES
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.problem import Labelled, Problem, Unlabelled, resize
 
-NETS = typing.get_args(typing.get_type_hints(ModelConfig)["name"])
+NETS = tuple(ARCHITECTURES)
 SHAPES = {"images": (1, 32, 32), "vectors": (6,), "spectrograms": (1, 32, 32)}
 SMALL = {"width": 0.05, "critic": [8], "input_size": 32, "activation": "tanh"}
 """In so narrow a net all rectified units of a layer are soon dead."""

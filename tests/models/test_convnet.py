@@ -8,7 +8,8 @@ from transferlab.config import ModelConfig
 from transferlab.data.contract import IMAGES, SPECTROGRAMS, VECTORS
 from transferlab.errors import UserError
 from transferlab.models import predictor as predictors
-from transferlab.models.convnet import BatchNorm, ConvNet, DomainCritic, Preprocess, normalisation, said
+from transferlab.models.convnet import ConvNet, DomainCritic
+from transferlab.models.normalisation import BatchNorm, Preprocess, normalisation, said
 from transferlab.models.predictor import Classifier
 
 PIXELS = torch.randint(0, 256, (8, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -16,7 +16,8 @@ from transferlab.models import predictor as predictors
 from transferlab.models.aligned import Aligned, Nearest
 from transferlab.models.clusters import Clusters
 from transferlab.models.coded import Coded, Encoder
-from transferlab.models.convnet import ConvNet, Preprocess
+from transferlab.models.convnet import ConvNet
+from transferlab.models.normalisation import Preprocess
 from transferlab.models.predictor import Classifier, Predictor
 from transferlab.models.progressive import Progressive
 from transferlab.models.zero_shot import Lift, ZeroShot

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from transferlab.config import ModelConfig
 from transferlab.data.contract import IMAGES, SPECTROGRAMS, VECTORS, Kind
-from transferlab.errors import require
+from transferlab.errors import nearest, require
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,10 @@ class Conv:
 
 @dataclass(frozen=True)
 class Architecture:
-    """One column of figure 4: feature extractor, label predictor's and critic's hidden widths."""
+    """One column of figure 4: feature extractor, label predictor's and critic's hidden widths.
+
+    Of a backbone, which :mod:`~transferlab.models.backbones` makes, only the widths of what comes behind it.
+    """
 
     convs: tuple[Conv, ...]
     label: tuple[int, ...]
@@ -57,9 +60,32 @@ ARCHITECTURES = {
 }
 
 
+BACKBONE = Architecture((), (), (1024, 1024))
+
+
+def is_backbone(config: ModelConfig) -> bool:
+    """Whether the net is one of torchvision's, for images alone."""
+    return config.name not in ARCHITECTURES
+
+
+def depth(config: ModelConfig) -> int:
+    """How many layers, or blocks of a backbone, the net has, the head included.
+
+    Raises :class:`~transferlab.errors.UserError` for a name that is none, or for images that a backbone cannot take.
+    """
+    if not is_backbone(config):
+        return architecture(config).layers
+    from transferlab.models import backbones  # loads torch and torchvision
+
+    every = [*ARCHITECTURES, *backbones.names()]
+    allowed = f"{', '.join(ARCHITECTURES)} and torchvision's classification models"
+    require(config.name in every, f"model.name={config.name}: allowed are {allowed}{nearest(config.name, every)}")
+    return backbones.depth(config.name, config.input_size) + architecture(config).layers
+
+
 def architecture(config: ModelConfig) -> Architecture:
     """What ``config`` makes of a published one: ``width`` times the maps and hidden units, but for the critic."""
-    published = ARCHITECTURES[config.name]
+    published = ARCHITECTURES.get(config.name, BACKBONE)
     label = published.label if config.hidden is None else config.hidden
     return Architecture(
         convs=tuple(replace(conv, maps=max(1, round(conv.maps * config.width))) for conv in published.convs),

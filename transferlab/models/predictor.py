@@ -16,7 +16,8 @@ from transferlab import models, storage
 from transferlab.build import build
 from transferlab.config import ModelConfig
 from transferlab.errors import UserError, nearest, require
-from transferlab.models.convnet import ConvNet, DomainCritic, Preprocess
+from transferlab.models.convnet import ConvNet, DomainCritic
+from transferlab.models.normalisation import Preprocess
 
 
 class Predictor(nn.Module):

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from transferlab.build import build
 from transferlab.config import ModelConfig
-from transferlab.models.convnet import ConvNet, Preprocess
+from transferlab.models.convnet import ConvNet
+from transferlab.models.normalisation import Preprocess
 from transferlab.models.predictor import Predictor
 
 

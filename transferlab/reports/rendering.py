@@ -331,8 +331,9 @@ def is_gap(lower: Entry | None, upper: Entry | None) -> bool:
 
 
 def _comparable(one: Entry, other: Entry) -> bool:
-    """Whether both are over samples, or both over classes."""
-    return ("mean_class" in one.metric) == ("mean_class" in other.metric)
+    """Whether both are over samples, or both over classes; and both chosen by test labels, or neither."""
+    kinds = [("mean_class" in entry.metric, entry.metric.startswith("oracle")) for entry in (one, other)]
+    return kinds[0] == kinds[1]
 
 
 def flat(table: Table, found: Sequence[Entry]) -> list[dict[str, Any]]:

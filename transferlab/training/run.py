@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from transferlab.config import ModelConfig
-from transferlab.models.convnet import ConvNet, DomainCritic, normalisation
+from transferlab.models.convnet import ConvNet, DomainCritic
+from transferlab.models.normalisation import normalisation
 from transferlab.problem import Batch, Labelled, Problem
 from transferlab.randomness import key
 

@@ -9,7 +9,8 @@ from transferlab.config import ModelConfig
 from transferlab.map import LABELLED
 from transferlab.methods.supervised_transfer import progressive
 from transferlab.models import predictor as predictors
-from transferlab.models.convnet import ConvNet, Preprocess
+from transferlab.models.convnet import ConvNet
+from transferlab.models.normalisation import Preprocess
 from transferlab.models.progressive import Column, Progressive
 
 

@@ -21,7 +21,7 @@ from transferlab.map import LABELLED, UNLABELLED, Sees
 from transferlab.methods.heads import best_cost, hidden, linear, linear_svm
 from transferlab.methods.source import source_model
 from transferlab.models.aligned import Aligned, Nearest
-from transferlab.models.convnet import or_one
+from transferlab.models.normalisation import or_one
 from transferlab.models.zero_shot import vectors
 from transferlab.options import Case, Idle, Options
 from transferlab.problem import Labelled, Problem

@@ -20,6 +20,7 @@ from transferlab.map import LABELLED, Sees
 from transferlab.methods.source import source_model
 from transferlab.methods.supervised_transfer.multitask import task_of_class
 from transferlab.methods.target import LearnsTarget, batch_size
+from transferlab.models.architectures import ARCHITECTURES
 from transferlab.models.predictor import Classifier
 from transferlab.models.progressive import Progressive
 from transferlab.options import Case, Idle
@@ -43,6 +44,11 @@ class Config(LearnsTarget):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.alpha != 0, "method.alpha=0: nothing would ever come through; allowed is any other number")
+
+    def check(self, case: Case) -> None:
+        plain = case.model.name in ARCHITECTURES
+        message = "a column grows beside plain layers; allowed are"
+        require(plain, f"model={case.model.name}: {message} {', '.join(ARCHITECTURES)}")
 
     def idle(self, case: Case) -> Idle:
         if not self.adapter:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from transferlab.evaluation.metrics import mean_class_accuracy
-from transferlab.models.convnet import or_one
+from transferlab.models.normalisation import or_one
 from transferlab.models.zero_shot import Lift, ZeroShot
 from transferlab.options import Options
 from transferlab.problem import Labelled, Problem

@@ -1,0 +1,101 @@
+"""Backbones: torchvision's models, cut into blocks that compute the same, in the methods."""
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from transferlab import testing
+from transferlab.config import ModelConfig, from_plain, to_plain
+from transferlab.data.contract import IMAGES
+from transferlab.errors import UserError
+from transferlab.map import LABELLED, method_schema
+from transferlab.models import backbones
+from transferlab.models.architectures import depth
+from transferlab.models.convnet import ConvNet
+from transferlab.models.normalisation import BatchNorm, normalisation, said
+
+PIXELS = torch.randint(0, 256, (6, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def net_of(name, domains=1, **options):
+    config = ModelConfig(name, input_size=32, **options)
+    return ConvNet(config, 4, (3, 32, 32), normalisation(config, IMAGES, [PIXELS]), domains)
+
+
+@pytest.mark.parametrize(("name", "blocks", "features"), [
+    ("resnet18", 5, 512), ("mobilenet_v3_small", 14, 1024), ("shufflenet_v2_x0_5", 5, 1024),
+    ("squeezenet1_1", 10, 1000), ("vit_b_32", 1, 768),
+])  # fmt: skip
+def test_the_blocks_compute_what_torchvisions_model_does(name, blocks, features):
+    torch.manual_seed(0)
+    own = {"image_size": 32} if name == "vit_b_32" else {}
+    theirs = torchvision.models.get_model(name, weights=None, **own).eval()
+    torch.manual_seed(0)
+    ours = backbones.backbone(name, 32, 1).eval()
+    assert backbones.depth(name, 32) == blocks
+    *_, (place, classifier) = theirs.named_children()
+    if linear := [n for n, part in classifier.named_modules() if isinstance(part, nn.Linear)]:
+        parent, _, last = f"{place}.{linear[-1]}".rstrip(".").rpartition(".")
+        setattr(theirs.get_submodule(parent), last, nn.Identity())
+    x = torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), theirs(x).flatten(1), atol=1e-5, rtol=1e-4)
+        assert ours(x).shape == (3, features)
+
+
+def test_trying_the_blocks_leaves_randomness_alone():
+    drawn = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        backbones.backbone("shufflenet_v2_x0_5", 32, 1)
+        drawn.append(torch.rand(3))
+    assert torch.equal(*drawn)
+
+
+def test_each_domain_has_statistics_of_its_own_in_every_normalisation():
+    joint, one = net_of("resnet18", domains=2), net_of("resnet18")
+    norms = [module for module in joint.modules() if isinstance(module, BatchNorm)]
+    assert len(norms) == 20 and not [m for m in joint.modules() if isinstance(m, nn.BatchNorm2d)]
+    weights = dict(joint.named_parameters())
+    with torch.no_grad():
+        for key, parameter in one.named_parameters():
+            weights[key].copy_(parameter)
+    x = torch.randn(8, 3, 32, 32) * 3
+    apart = [one.extractor(part) for part in (x[:3], x[3:])]
+    with said(joint, [("source", 3), ("target", 5)]):
+        torch.testing.assert_close(joint.extractor(x), torch.cat(apart), atol=1e-4, rtol=1e-3)
+
+
+def test_a_bottleneck_and_the_layers_from_input_to_head():
+    net = net_of("resnet18", hidden=[16], batch_norm=True)
+    assert net.feature_size == 512 and net.hidden_size == 16
+    assert len(net.layers) == depth(net.config) == 5 + 1 + 1
+    every = {id(p) for layer in net.layers for p in layer.parameters()}
+    assert every == {id(p) for p in net.parameters()}
+    assert net(PIXELS).shape == (6, 4)
+
+
+@pytest.mark.parametrize(("name", "side", "line"), [
+    ("resnet81", 32, "model.name=resnet81: allowed are ganin_mnist, .*; did you mean resnet18"),
+    ("inception_v3", 32, "model.name=inception_v3: allowed are"),
+    ("vit_b_16", 40, "model=vit_b_16: cannot take images of 40 x 40 pixels"),
+    ("alexnet", 32, "model=alexnet: cannot take images of 32 x 32 pixels"),
+])  # fmt: skip
+def test_what_cannot_be_is_one_line(name, side, line):
+    with pytest.raises(UserError, match=line) as error:
+        depth(ModelConfig(name, input_size=side))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("method", "options"), [
+    ("dann", {}), ("finetune", {"freeze": 2}), ("layer_transfer", {"layers": 3}), ("multitask", {"private": 1}),
+    ("mcd", {}),
+])  # fmt: skip
+def test_methods_train_a_backbone_and_go_on_to_the_same_bits(tmp_path, no_data, method, options):
+    plain = to_plain(testing.tiny(method, options))
+    plain["model"] |= {"name": "shufflenet_v2_x0_5", "width": 1.0, "input_size": 32}
+    config = from_plain(plain)
+    testing.resumes_to_the_same_bits(config, tmp_path)
+    if method_schema(method).sees.target != LABELLED:
+        testing.unseen_labels_change_nothing(config, tmp_path / "labels")

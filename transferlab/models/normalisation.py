@@ -1,0 +1,173 @@
+"""Inputs as networks want them, and layers that normalise: what keeps the domains apart by being told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from transferlab.config import ModelConfig
+from transferlab.data.contract import IMAGES, VECTORS, Kind
+from transferlab.errors import require
+from transferlab.models.architectures import NORMALISATIONS, ONE_DOMAIN, normalisation_of
+
+Domains = str | Sequence[tuple[str, int]] | None
+"""Of which domain inputs are: of source or target all, or so many of each, one after the other; None: not said."""
+DOMAINS = ("source", "target")
+
+
+@contextmanager
+def said(modules: nn.Module, domains: Domains) -> Iterator[None]:
+    """Inside, layers that keep the domains apart treat what passes them as inputs of ``domains``."""
+    layers = [module for module in modules.modules() if isinstance(module, BatchNorm | Preprocess)]
+    for layer in layers:
+        layer.said = domains
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.said = None
+
+
+def by_domain(x: Tensor, rows: int, domains: Domains) -> list[tuple[Tensor, int]]:
+    """Parts of [B, ...] that are of one domain each, and which of ``rows`` of statistics is its own."""
+    if rows == 1:
+        return [(x, 0)]
+    if domains is None:
+        raise RuntimeError("the net keeps the domains apart; say of which its inputs are")
+    if isinstance(domains, str):
+        return [(x, DOMAINS.index(domains))]
+    parts = x.split([count for _, count in domains])
+    return [(part, DOMAINS.index(name)) for part, (name, _) in zip(parts, domains, strict=True)]
+
+
+def whole(parts: Sequence[Tensor]) -> Tensor:
+    """Parts [B_i, ...] as one [B, ...]; a single one is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+OWN: dict[str, tuple[int, ...]] = {"image": (1, 2, 3), "channel": (2, 3)}
+"""Which dimensions of [B, C, H, W] an image's own mean and variance go over."""
+
+
+class Preprocess(nn.Module):
+    """Inputs as the network wants them, float32, brought to it by one of :data:`NORMALISATIONS`, ``how``.
+
+    uint8 images [B, C, H, W] -> [B, 3, H, W], scaled to [0, 1]; mean: subtracts the channel means ``mean`` [3], the
+    papers' only preprocessing; image, channel: each image is brought to zero mean and unit variance, over all its
+    values or channel by channel.
+
+    Other inputs [B, ...] keep their shape. standardise: by ``mean`` and ``deviation`` [1, D], for spectrograms [1, 1];
+    domain: by those of the input's own domain, [domains, D]; l1, l2: each vector to a sum of magnitudes or a length of
+    1; none: nothing.
+    """
+
+    said: Domains = None
+    mean: Tensor | None
+    deviation: Tensor | None
+
+    def __init__(self, how: str, mean: Tensor | None = None, deviation: Tensor | None = None):
+        super().__init__()
+        self.how = how
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+
+    @classmethod
+    def rebuild(cls, how: str, tensors: Mapping[str, Tensor], place: str) -> Preprocess:
+        """The preprocessing whose tensors were saved under names that begin with ``place``."""
+        return cls(how, tensors.get(f"{place}.mean"), tensors.get(f"{place}.deviation"))
+
+    @property
+    def of_images(self) -> bool:
+        return self.how in NORMALISATIONS[IMAGES]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.of_images:
+            return self._of_images(inputs)
+        if self.how in ("l1", "l2"):
+            return F.normalize(inputs, p=int(self.how[1]), dim=1)
+        if self.mean is None:
+            return inputs
+        assert self.deviation is not None
+        parts = by_domain(inputs, len(self.mean), self.said)
+        return whole([(part - self.mean[row]) / self.deviation[row] for part, row in parts])
+
+    def _of_images(self, inputs: Tensor) -> Tensor:
+        if self.mean is not None:  # before the change of order, after which it would take three times as long
+            x = inputs.to(torch.float32).div_(255) - self.mean.view(1, 3, 1, 1)
+            return x.contiguous(memory_format=torch.channels_last)
+        x = inputs.expand(-1, 3, -1, -1).to(torch.float32, memory_format=torch.channels_last).div_(255)
+        variance, mean = torch.var_mean(x, dim=OWN[self.how], keepdim=True, correction=0)
+        return x.sub_(mean).mul_((variance + 1e-5).rsqrt())
+
+
+def normalisation(config: ModelConfig, kind: Kind, samples: Sequence[Tensor]) -> Preprocess:
+    """The preprocessing fitted on training inputs of one kind, of one or more domains, which weigh the same.
+
+    Raises :class:`~transferlab.errors.UserError` where ``config.normalisation`` is for another kind of input.
+    """
+    how = normalisation_of(config, kind)
+    if how == "mean":
+        return Preprocess(how, torch.stack([mean_over_images(part).expand(3) for part in samples]).mean(0))
+    if how not in ("standardise", "domain"):
+        return Preprocess(how)
+    over = 0 if kind == VECTORS else None  # each feature of a vector, all values of a spectrogram
+    # On the CPU: in float64, which not every accelerator has.
+    exact = [part.cpu().double() for part in samples]
+    means = torch.stack([part.mean(over).view(-1) for part in exact])  # [domains, D]
+    if how == "standardise":
+        means = means.mean(0, keepdim=True)
+    else:
+        require(len(samples) > 1, ONE_DOMAIN)
+    # In a second pass: the difference of mean squares and squared mean would leave nothing of a small deviation.
+    about = means.expand(len(samples), -1)
+    squares = [(part - mean).square().mean(over).view(-1) for part, mean in zip(exact, about, strict=True)]
+    variance = torch.stack(squares) if how == "domain" else torch.stack(squares).mean(0, keepdim=True)
+    return Preprocess(how, means.float(), or_one(variance.sqrt(), means).float())
+
+
+def or_one(deviation: Tensor, mean: Tensor) -> Tensor:
+    """``deviation``, or 1 where it is nothing beside ``mean`` in float32: a constant is not to be blown up."""
+    return torch.where(deviation > torch.finfo(torch.float32).eps * mean.abs(), deviation, 1.0)
+
+
+def mean_over_images(inputs: Tensor) -> Tensor:
+    """Channel means of uint8 [N, C, H, W], scaled to [0, 1]: float32 [C]; exact sums, in pieces."""
+    # Whole numbers of 32 bits hold an image's sum, and are added twice as fast as those of 64.
+    total = torch.cat([part.flatten(2).sum(2, dtype=torch.int32) for part in inputs.split(10_000)]).sum(0)
+    return (total.double() / (255 * inputs[:, 0].numel())).float()
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation of [B, F, ...] with statistics for each of ``domains``; scale and shift are shared.
+
+    Inputs are normalised with others of their own domain alone, in training by the batch's statistics and otherwise by
+    running ones (Li et al., Revisiting Batch Normalization for Practical Domain Adaptation, 2016). With one domain it
+    is the usual layer.
+    """
+
+    said: Domains = None
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, features: int, domains: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight, self.bias = nn.Parameter(torch.ones(features)), nn.Parameter(torch.zeros(features))
+        self.register_buffer("running_mean", torch.zeros(domains, features))
+        self.register_buffer("running_var", torch.ones(domains, features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = by_domain(x, len(self.running_mean), self.said)
+        return whole([self._normalised(part, row) for part, row in parts])
+
+    def _normalised(self, x: Tensor, row: int) -> Tensor:
+        mean, variance = self.running_mean[row], self.running_var[row]
+        return F.batch_norm(x, mean, variance, self.weight, self.bias, self.training, self.momentum, self.eps)
+
+
+NORMS = (BatchNorm, nn.BatchNorm2d, nn.LayerNorm)
+"""What belongs to the layer before it."""
