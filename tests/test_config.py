@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import inspect
 
 import pytest
 from omegaconf import OmegaConf
@@ -20,7 +21,7 @@ from transferlab.config import (
 )
 from transferlab.errors import UserError
 from transferlab.manual import documented
-from transferlab.map import PACKAGE, method_files, method_schema
+from transferlab.map import LABELLED, NOTHING, PACKAGE, UNLABELLED, method_files, method_schema
 
 
 def yaml(group, name):
@@ -65,6 +66,14 @@ def test_every_config_field_has_a_doc_string(path):
             meanings = documented(path, node.name)
             fields = [field.target.id for field in node.body if isinstance(field, ast.AnnAssign)]
             assert [name for name in fields if name not in meanings] == []
+
+
+@pytest.mark.parametrize("name", method_files())
+def test_the_type_of_a_methods_problem_is_its_place_on_the_map(name):
+    schema = method_schema(name)
+    seen = {LABELLED: "Labelled", UNLABELLED: "Unlabelled", NOTHING: "None"}
+    of_map = f"Problem[{seen[schema.sees.source]}, {seen[schema.sees.target]}]"
+    assert inspect.get_annotations(schema.module.fit)["problem"] == of_map
 
 
 @pytest.mark.parametrize("name", method_files())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -46,6 +47,8 @@ class Labelled:
 
 
 View = Unlabelled | Labelled
+Source = TypeVar("Source", bound=View | None, covariant=True)
+Target = TypeVar("Target", bound=View | None, covariant=True)
 
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
@@ -108,15 +111,18 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Problem:
+class Problem(Generic[Source, Target]):
     """What a method is given. A domain that it does not see is None.
+
+    The type says the map: ``Problem[Labelled, Unlabelled]`` is unsupervised adaptation's, ``Problem[Labelled, None]``
+    zero-shot learning's.
 
     classes are the target's, source_classes the source's; kind: of both domains' inputs. signatures: float32
     [C_s + C_t, M], a row for each source class, then for each target class, where the data describes its classes.
     """
 
-    source: View | None
-    target: View | None
+    source: Source
+    target: Target
     classes: tuple[str, ...]
     source_classes: tuple[str, ...]
     seed: int

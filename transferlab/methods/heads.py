@@ -27,7 +27,9 @@ class Headed(Options):
     """softmax: the net's own last layer; svm: a linear SVM in its place, as in the papers' tables."""
 
 
-def classifier(head: str, problem: Problem, run: Run, net: ConvNet, critic: DomainCritic | None = None) -> Classifier:
+def classifier(
+    head: str, problem: Problem[Any, Any], run: Run, net: ConvNet, critic: DomainCritic | None = None
+) -> Classifier:
     """``net`` with its own last layer (softmax), or with a linear SVM on its last hidden layer (svm).
 
     Ganin & Lempitsky (2015) and Ganin et al. (2016) retrain the last layer with a linear SVM for all methods

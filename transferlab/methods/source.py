@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch.nn.functional as F
 
 from transferlab.models.convnet import ConvNet
@@ -10,12 +12,11 @@ from transferlab.problem import Labelled, Problem
 from transferlab.training.run import Loss, Run
 
 
-def source_model(problem: Problem, run: Run, measured: bool = False) -> ConvNet:
+def source_model(problem: Problem[Labelled, Any], run: Run, measured: bool = False) -> ConvNet:
     """A net trained on the source alone, ``train.steps`` steps: shared by all runs that want the same.
 
     measured: as a predictor for the target too, in the course of training.
     """
-    assert isinstance(problem.source, Labelled)
     net = run.net(problem, "source")
     draw = problem.batches(source=run.batch_size)
     predictor = Classifier(net) if measured else None
@@ -23,7 +24,7 @@ def source_model(problem: Problem, run: Run, measured: bool = False) -> ConvNet:
     return net
 
 
-def measured_source_model(problem: Problem, run: Run) -> ConvNet:
+def measured_source_model(problem: Problem[Labelled, Any], run: Run) -> ConvNet:
     """:func:`source_model`, whose accuracy on the source is kept, to tell later how much of it is forgotten."""
     net = source_model(problem, run)
     run.source_model(Classifier(net, domains=("source",)).eval())

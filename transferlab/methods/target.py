@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +29,7 @@ class LearnsTarget(Options):
         require(self.steps is None or self.steps >= 1, f"method.steps={self.steps}: must be at least 1")
 
 
-def new_head(problem: Problem, run: Run, net: ConvNet) -> nn.Linear:
+def new_head(problem: Problem[Any, Labelled], run: Run, net: ConvNet) -> nn.Linear:
     """Put a fresh last layer for the target's classes on ``net``; the old one comes back."""
     old = net.head
     with run.seeded("head"):
@@ -44,14 +45,13 @@ def freeze(modules: Iterable[nn.Module]) -> None:
         module.requires_grad_(False)
 
 
-def batch_size(problem: Problem, run: Run) -> int:
+def batch_size(problem: Problem[Any, Labelled], run: Run) -> int:
     """The configured batch, or all there is of a small target."""
-    assert isinstance(problem.target, Labelled)
     return min(run.batch_size, len(problem.target.labels))
 
 
 def train_on_target(
-    problem: Problem,
+    problem: Problem[Any, Labelled],
     run: Run,
     net: ConvNet,
     predictor: Predictor,

@@ -61,7 +61,9 @@ class Run:
         self.model, self.batch_size, self.seed = model, batch_size, seed
         self.device, self.precision = device, precision
 
-    def net(self, problem: Problem, domain: str | None = None, name: str = "net", joint: bool = False) -> ConvNet:
+    def net(
+        self, problem: Problem[Any, Any], domain: str | None = None, name: str = "net", joint: bool = False
+    ) -> ConvNet:
         """A freshly initialised network on the device, for the classes of ``domain`` and normalised by its inputs.
 
         Without a domain it is for the target's classes and normalised by all inputs that are seen, each domain

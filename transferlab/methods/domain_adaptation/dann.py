@@ -25,7 +25,7 @@ from transferlab.map import LABELLED, UNLABELLED, Sees
 from transferlab.methods.heads import Headed, classifier
 from transferlab.models.predictor import Classifier
 from transferlab.options import Case, Idle, added
-from transferlab.problem import Problem
+from transferlab.problem import Labelled, Problem, Unlabelled
 from transferlab.training.run import Run
 from transferlab.training.schedules import domain_adaptation
 
@@ -55,7 +55,7 @@ class Config(Headed):
             yield "method.largest_lambda=0", ["method.gamma"]
 
 
-def fit(config: Config, problem: Problem, run: Run) -> Classifier:
+def fit(config: Config, problem: Problem[Labelled, Unlabelled], run: Run) -> Classifier:
     net = run.net(problem)
     critic = run.critic(net)
 

@@ -15,7 +15,7 @@ from transferlab.errors import require
 from transferlab.map import LABELLED, UNLABELLED, Sees
 from transferlab.models.predictor import Classifier
 from transferlab.options import Options
-from transferlab.problem import Problem
+from transferlab.problem import Labelled, Problem, Unlabelled
 from transferlab.training.run import Run
 
 sees = Sees(source=LABELLED, target=UNLABELLED, joint=True, batch=2)  # one sample has no covariance
@@ -32,7 +32,7 @@ class Config(Options):
         require(self.weight >= 0, f"method.weight={self.weight}: must not be negative")
 
 
-def fit(config: Config, problem: Problem, run: Run) -> Classifier:
+def fit(config: Config, problem: Problem[Labelled, Unlabelled], run: Run) -> Classifier:
     net = run.net(problem)
 
     def loss(batch, progress):

@@ -22,7 +22,7 @@ from transferlab.errors import require
 from transferlab.map import LABELLED, UNLABELLED, Sees
 from transferlab.models.predictor import Classifier
 from transferlab.options import Case, Idle, Options
-from transferlab.problem import Problem
+from transferlab.problem import Labelled, Problem, Unlabelled
 from transferlab.training.run import Run, Update
 
 sees = Sees(source=LABELLED, target=UNLABELLED, joint=True)
@@ -63,7 +63,7 @@ class Config(Options):
             yield "method.weight=0", ["method.confidence", "method.balance"]
 
 
-def fit(config: Config, problem: Problem, run: Run) -> Classifier:
+def fit(config: Config, problem: Problem[Labelled, Unlabelled], run: Run) -> Classifier:
     student, teacher = run.net(problem), run.net(problem)
     teacher.requires_grad_(False)
     perturb = perturbation(problem.kind, config.shift, config.affine, config.noise)

@@ -8,7 +8,7 @@ from transferlab.map import LABELLED, NOTHING, Sees
 from transferlab.methods.heads import Headed, classifier
 from transferlab.methods.source import source_model
 from transferlab.models.predictor import Classifier
-from transferlab.problem import Problem
+from transferlab.problem import Labelled, Problem
 from transferlab.training.run import Run
 
 sees = Sees(source=LABELLED, target=NOTHING)
@@ -19,5 +19,5 @@ class Config(Headed):
     """Options of source_only."""
 
 
-def fit(config: Config, problem: Problem, run: Run) -> Classifier:
+def fit(config: Config, problem: Problem[Labelled, None], run: Run) -> Classifier:
     return classifier(config.head, problem, run, source_model(problem, run, measured=True))

@@ -24,7 +24,7 @@ from transferlab.models.aligned import Aligned, Nearest
 from transferlab.models.normalisation import or_one
 from transferlab.models.zero_shot import vectors
 from transferlab.options import Case, Idle, Options
-from transferlab.problem import Labelled, Problem
+from transferlab.problem import Labelled, Problem, Unlabelled
 from transferlab.training.run import Run
 
 sees = Sees(source=LABELLED, target=UNLABELLED)
@@ -69,13 +69,11 @@ class Config(Options):
         require(self.samples >= 20, f"method.samples={self.samples}: must be at least 20")
 
 
-def fit(config: Config, problem: Problem, run: Run) -> Aligned:
-    assert isinstance(problem.source, Labelled) and problem.target is not None
+def fit(config: Config, problem: Problem[Labelled, Unlabelled], run: Run) -> Aligned:
     net = source_model(problem, run) if config.features == "hidden" else None
     classes = len(problem.classes)
 
     def align_each() -> dict[str, Tensor]:
-        assert isinstance(problem.source, Labelled) and problem.target is not None
         # At random, because data may be sorted by class.
         rows = [torch.randperm(len(v.inputs))[: config.samples].to(run.device) for v in problem.seen()]
         inputs = {"source": problem.source.inputs[rows[0]], "target": problem.target.inputs[rows[1]]}

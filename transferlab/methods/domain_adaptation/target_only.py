@@ -8,7 +8,7 @@ from transferlab.map import LABELLED, NOTHING, Sees
 from transferlab.methods.heads import Headed, classifier
 from transferlab.methods.source import label_loss
 from transferlab.models.predictor import Classifier
-from transferlab.problem import Problem
+from transferlab.problem import Labelled, Problem
 from transferlab.training.run import Run
 
 sees = Sees(source=NOTHING, target=LABELLED)
@@ -19,7 +19,7 @@ class Config(Headed):
     """Options of target_only."""
 
 
-def fit(config: Config, problem: Problem, run: Run) -> Classifier:
+def fit(config: Config, problem: Problem[None, Labelled], run: Run) -> Classifier:
     net = run.net(problem)
     draw = problem.batches(target=run.batch_size)
     run.train("target", {"net": net}, label_loss(net), draw, predictor=Classifier(net))

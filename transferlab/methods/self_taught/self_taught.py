@@ -25,7 +25,7 @@ from transferlab.methods.heads import few_label_classifier, linear
 from transferlab.models.coded import Coded, Encoder, flat, patches, without_mean
 from transferlab.numerics.sparse_coding import learn
 from transferlab.options import Case, Idle, Options
-from transferlab.problem import Labelled, Problem
+from transferlab.problem import Labelled, Problem, Unlabelled
 from transferlab.training.run import Run
 
 sees = Sees(source=UNLABELLED, target=LABELLED, classes="any", net=False, steps=False)
@@ -92,8 +92,7 @@ class Config(Options):
         require(places >= self.pool, f"{message}; take a smaller pool, stride or patch")
 
 
-def fit(config: Config, problem: Problem, run: Run) -> Coded:
-    assert problem.source is not None and isinstance(problem.target, Labelled)
+def fit(config: Config, problem: Problem[Unlabelled, Labelled], run: Run) -> Coded:
     target = problem.target
     with run.seeded("source samples"):
         unlabelled = some(problem.source.inputs, problem.kind, config)

@@ -22,7 +22,7 @@ from transferlab.models.clusters import Clusters
 from transferlab.models.coded import flat
 from transferlab.numerics.self_taught_clustering import TINY, cluster, joint, merge
 from transferlab.options import Case, Idle, Options
-from transferlab.problem import Problem
+from transferlab.problem import Problem, Unlabelled
 from transferlab.training.run import Run
 
 sees = Sees(source=UNLABELLED, target=UNLABELLED, classes="any", net=False, steps=False)
@@ -77,8 +77,7 @@ class Config(Options):
         require(self.mode == "kmeans" or self.feature_clusters <= values[1], many)
 
 
-def fit(config: Config, problem: Problem, run: Run) -> Clusters:
-    assert problem.source is not None and problem.target is not None
+def fit(config: Config, problem: Problem[Unlabelled, Unlabelled], run: Run) -> Clusters:
     source_inputs, target_inputs = problem.source.inputs, problem.target.inputs
     clusters = config.clusters or len(problem.classes)
 

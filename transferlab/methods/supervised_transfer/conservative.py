@@ -24,7 +24,7 @@ from transferlab.methods.source import measured_source_model
 from transferlab.methods.target import LearnsTarget, batch_size, half_squared_distance, new_head, weights
 from transferlab.models.predictor import Classifier
 from transferlab.options import Case, Idle
-from transferlab.problem import Problem
+from transferlab.problem import Labelled, Problem
 from transferlab.training.run import Run
 
 sees = Sees(source=LABELLED, target=LABELLED, classes="any")
@@ -70,7 +70,7 @@ class Config(LearnsTarget):
             yield "method.old_weight=0", ["method.temperature"]
 
 
-def fit(config: Config, problem: Problem, run: Run) -> Classifier:
+def fit(config: Config, problem: Problem[Labelled, Labelled], run: Run) -> Classifier:
     net = measured_source_model(problem, run)
     teacher = copy.deepcopy(net).requires_grad_(False).eval()
     old_head = copy.deepcopy(net.head)

@@ -72,7 +72,7 @@ class Config(LearnsTarget):
         require(self.freeze < case.layers, too_many)
 
 
-def fit(config: Config, problem: Problem, run: Run) -> Classifier:
+def fit(config: Config, problem: Problem[Labelled, Labelled], run: Run) -> Classifier:
     if config.initial == "scratch":
         net, source_head = run.net(problem, "target"), None
     else:
@@ -91,9 +91,8 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
     return predictor
 
 
-def linear_probe(problem: Problem, run: Run, net: ConvNet) -> dict[str, Tensor]:
+def linear_probe(problem: Problem[Labelled, Labelled], run: Run, net: ConvNet) -> dict[str, Tensor]:
     """A head on the target's last hidden layer as ``net`` has it: weight [C, D] and bias [C]."""
-    assert isinstance(problem.target, Labelled)
     inputs, labels = problem.target.inputs, problem.target.labels
 
     def solve() -> dict[str, Tensor]:

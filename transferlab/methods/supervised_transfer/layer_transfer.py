@@ -17,7 +17,7 @@ from transferlab.methods.target import LearnsTarget, freeze, train_on_target
 from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier
 from transferlab.options import Case, Idle
-from transferlab.problem import Problem
+from transferlab.problem import Labelled, Problem
 from transferlab.training.run import Run
 
 sees = Sees(source=LABELLED, target=LABELLED, classes="any")
@@ -59,7 +59,7 @@ class Config(LearnsTarget):
         require(not everything, f"method.layers={self.layers}: nothing is left to train; use method.frozen=false")
 
 
-def fit(config: Config, problem: Problem, run: Run) -> Classifier:
+def fit(config: Config, problem: Problem[Labelled, Labelled], run: Run) -> Classifier:
     donor = {"source": source_model, "target": target_model, "random": random_model}[config.donor](problem, run)
     net = run.net(problem, "target", name="rest")
     net.preprocess = donor.preprocess  # copied layers know their own inputs
@@ -74,13 +74,13 @@ def fit(config: Config, problem: Problem, run: Run) -> Classifier:
     return predictor
 
 
-def target_model(problem: Problem, run: Run) -> ConvNet:
+def target_model(problem: Problem[Labelled, Labelled], run: Run) -> ConvNet:
     """A first net trained on the target, the donor of the selffer control."""
     net = run.net(problem, "target")
     train_on_target(problem, run, net, Classifier(net, domains=("target",)), stage="first target net")
     return net
 
 
-def random_model(problem: Problem, run: Run) -> ConvNet:
+def random_model(problem: Problem[Labelled, Labelled], run: Run) -> ConvNet:
     """A net as initialised."""
     return run.net(problem, "target", name="random")

@@ -49,8 +49,7 @@ class Config(Options):
         require(self.private < hidden, f"method.private={self.private}: the net has {hidden} hidden layers to share")
 
 
-def fit(config: Config, problem: Problem, run: Run) -> Classifier:
-    assert isinstance(problem.source, Labelled)
+def fit(config: Config, problem: Problem[Labelled, Labelled], run: Run) -> Classifier:
     source = run.net(problem, "source", joint=True)
     target = run.net(problem, "target", name="target", joint=True)
     shared = share(source, target, config.private)

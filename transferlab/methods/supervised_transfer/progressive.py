@@ -57,8 +57,7 @@ class Config(LearnsTarget):
             yield f"method.first=random method.steps={self.steps}", ["train.steps"]
 
 
-def fit(config: Config, problem: Problem, run: Run) -> Progressive:
-    assert isinstance(problem.source, Labelled)
+def fit(config: Config, problem: Problem[Labelled, Labelled], run: Run) -> Progressive:
     tasks = task_of_class(problem.source_classes).to(run.device)
     count = int(tasks.max()) + 1
     alone = count == 1 and config.first == "source"
@@ -89,9 +88,10 @@ def only(net: Progressive, place: int) -> None:
         column.requires_grad_(number == place)
 
 
-def learn_source_task(net: Progressive, task: int, tasks: Tensor, problem: Problem, run: Run) -> None:
+def learn_source_task(
+    net: Progressive, task: int, tasks: Tensor, problem: Problem[Labelled, Labelled], run: Run
+) -> None:
     """Train the column of one of several source tasks on its own samples, with a softmax over its own classes."""
-    assert isinstance(problem.source, Labelled)
     rows = tasks[problem.source.labels] == task
     own = replace(problem, source=Labelled(problem.source.inputs[rows], problem.source.labels[rows]))
 
@@ -104,7 +104,9 @@ def learn_source_task(net: Progressive, task: int, tasks: Tensor, problem: Probl
     run.train(f"column {task + 1}", {"net": net}, loss, own.batches(source=size))
 
 
-def average_fisher_sensitivity(net: Progressive, problem: Problem, run: Run, samples: int = 500) -> dict[str, float]:
+def average_fisher_sensitivity(
+    net: Progressive, problem: Problem[Labelled, Labelled], run: Run, samples: int = 500
+) -> dict[str, float]:
     """Each column's share of the target's sensitivity at each layer (AFS, section 3.1), for at most so many samples.
 
     The diagonal of the Fisher information of log p(y|x), y drawn from the model, with respect to activations scaled to
@@ -114,7 +116,6 @@ def average_fisher_sensitivity(net: Progressive, problem: Problem, run: Run, sam
     """
 
     def compute() -> dict[str, Tensor]:
-        assert isinstance(problem.target, Labelled)
         rows = torch.randperm(len(problem.target.inputs))[:samples].to(run.device)
         net.eval().requires_grad_(True)  # so that the frozen columns' activations have gradients
         traces = net.traces(problem.target.inputs[rows])

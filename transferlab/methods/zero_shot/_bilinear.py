@@ -17,7 +17,7 @@ Ranking = Callable[[Tensor, Tensor, float], Tensor]
 
 
 def learn(
-    task: Task, problem: Problem, run: Run, margins: Sequence[float], ranking: Ranking, penalty: float
+    task: Task, problem: Problem[Labelled, None], run: Run, margins: Sequence[float], ranking: Ranking, penalty: float
 ) -> ZeroShot:
     """W [D, M] that minimises ``ranking(scores [B, C], labels [B], margin)``; the margin is chosen on seen classes."""
 

@@ -106,14 +106,14 @@ class Task:
         return labels[rows], rows
 
 
-def make_task(problem: Problem, run: Run, kernel: str, signatures: str) -> Task:
+def make_task(problem: Problem[Labelled, None], run: Run, kernel: str, signatures: str) -> Task:
     """The problem as a :class:`Task`.
 
     kernel: linear, or rbf through :data:`LANDMARKS` inputs and the median distance's bandwidth.
     signatures: of length 1, before that centred (less the seen classes' mean), standard (divided by their deviation as
     well) or unit (neither); or raw, as they are; or binary, 1 above the mean of all.
     """
-    assert isinstance(problem.source, Labelled) and problem.signatures is not None  # compatibility.find sees to it
+    assert problem.signatures is not None  # compatibility.find sees to it
     x, seen, table = problem.source.inputs, len(problem.source_classes), problem.signatures
     if signatures in ("centred", "standard"):
         of_seen = table[:seen].cpu().double()  # not every accelerator has it
@@ -151,7 +151,7 @@ def choose(task: Task, grid: Mapping[str, Sequence[Any]], seed: int, fit: Callab
 
 def solved(
     task: Task,
-    problem: Problem,
+    problem: Problem[Labelled, None],
     run: Run,
     grid: Mapping[str, Sequence[Any]],
     solve: Callable[[Task, Setting], tuple[Tensor, Tensor]],

@@ -18,7 +18,7 @@ from transferlab.methods.zero_shot._bilinear import learn, violations
 from transferlab.methods.zero_shot._task import Described, make_task
 from transferlab.models.zero_shot import ZeroShot
 from transferlab.options import Case, Idle
-from transferlab.problem import Problem
+from transferlab.problem import Labelled, Problem
 from transferlab.training.run import Run
 
 sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, seen=4)
@@ -35,7 +35,7 @@ class Config(Described):
         yield "method=ale", ["train.evaluations"]  # nothing is measured on the way
 
 
-def fit(config: Config, problem: Problem, run: Run) -> ZeroShot:
+def fit(config: Config, problem: Problem[Labelled, None], run: Run) -> ZeroShot:
     task = make_task(problem, run, config.kernel, config.signatures)
     return learn(task, problem, run, config.margin, weighted_approximate_ranking, config.penalty)
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from transferlab.map import LABELLED, NOTHING, Sees
 from transferlab.methods.zero_shot._task import Lifted, Setting, Task, make_task, solved
 from transferlab.models.zero_shot import ZeroShot
-from transferlab.problem import Problem
+from transferlab.problem import Labelled, Problem
 from transferlab.training.run import Run
 
 sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, steps=False)
@@ -33,7 +33,7 @@ class Config(Lifted):
     kernel: Literal["linear", "rbf"] = "linear"
 
 
-def fit(config: Config, problem: Problem, run: Run) -> ZeroShot:
+def fit(config: Config, problem: Problem[Labelled, None], run: Run) -> ZeroShot:
     task = make_task(problem, run, config.kernel, "binary")
 
     def predictor(task: Task, weight: Tensor, bias: Tensor) -> ZeroShot:

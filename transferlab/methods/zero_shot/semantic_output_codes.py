@@ -15,7 +15,7 @@ from torch import Tensor
 from transferlab.map import LABELLED, NOTHING, Sees
 from transferlab.methods.zero_shot._task import Described, Setting, Task, make_task, solved
 from transferlab.models.zero_shot import ZeroShot
-from transferlab.problem import Problem
+from transferlab.problem import Labelled, Problem
 from transferlab.training.run import Run
 
 sees = Sees(source=LABELLED, target=NOTHING, classes="disjoint", net=False, steps=False, seen=4)
@@ -30,7 +30,7 @@ class Config(Described):
     signatures: Literal["centred", "unit", "standard", "raw"] = "standard"
 
 
-def fit(config: Config, problem: Problem, run: Run) -> ZeroShot:
+def fit(config: Config, problem: Problem[Labelled, None], run: Run) -> ZeroShot:
     task = make_task(problem, run, config.kernel, config.signatures)
 
     def predictor(task: Task, weight: Tensor, bias: Tensor) -> ZeroShot:

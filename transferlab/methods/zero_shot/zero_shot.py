@@ -49,7 +49,7 @@ class Config(Described):
             yield "method.loss=l2", ["method.margin", "method.negatives"]
 
 
-def fit(config: Config, problem: Problem, run: Run) -> ZeroShot:
+def fit(config: Config, problem: Problem[Labelled, None], run: Run) -> ZeroShot:
     task = make_task(problem, run, config.kernel, config.signatures)
     comparison = "euclidean" if config.loss == "l2" else "cosine"
 
