@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from tests.conftest import Started, command, program
-from transferlab import cli, hydra_adapter, manual, plan, storage
+from transferlab import cli, hydra_adapter, jobs, manual, plan, storage
 from transferlab.data import config_class
 from transferlab.errors import UserError
 from transferlab.map import PACKAGE, method_files, method_schema
@@ -193,7 +193,7 @@ def test_four_seen_classes_are_enough(tmp_path, no_data, name):
                              "target.classes=[5,6]", "data.edition=sample", "train.steps=3", "train.batch_size=8",
                              "figures=false", "store=null", "device=cpu", "device.threads=1"])  # fmt: skip
     folder = RunFolder(tmp_path / "run")
-    cli.execute(config, folder, parallel=True)
+    jobs.execute(config, folder, parallel=True)
     assert folder.status["status"] in DONE, folder.status
 
 

@@ -15,10 +15,10 @@ from PIL import Image
 
 from tests.conftest import dataset
 from transferlab import compatibility, data, dispatch, plan
-from transferlab.cli import execute
 from transferlab.config import from_plain
 from transferlab.data.contract import IMAGES, Dataset
 from transferlab.errors import UserError
+from transferlab.jobs import execute
 from transferlab.map import LABELLED, UNLABELLED, Sees
 from transferlab.runs import RunFolder
 

@@ -18,7 +18,7 @@ from transferlab import idle, plan
 from transferlab.cli import table
 from transferlab.errors import UserError
 from transferlab.files import csv_text
-from transferlab.reports import rendering, tables
+from transferlab.reports import rendering, table_lines, tables
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -33,7 +33,7 @@ def wrong(text: str, records: Path) -> list[str]:
     for match in QUOTE.finditer(text):
         mean, spread, name, row, column = match.groups()
         path = records / f"{name}.csv"
-        lines = rendering.read_lines(path) if path.exists() else []
+        lines = table_lines.read_lines(path) if path.exists() else []
         values = [
             line.value for line in lines
             if (line.row, line.column, line.status) == (row, column, "finished") and line.value is not None
@@ -98,7 +98,7 @@ def test_every_page_is_its_record_rendered(path, tmp_path, capsys):
     record = path.with_suffix(".csv")
     assert table([path.stem, "--from", str(record), "--docs", str(tmp_path)]) == 0
     assert (tmp_path / path.name).read_text(encoding="utf-8") == path.read_text(encoding="utf-8")
-    assert all(line.metric == line.metric.strip() and line.run for line in rendering.read_lines(record) if line.value)
+    assert all(line.metric == line.metric.strip() and line.run for line in table_lines.read_lines(record) if line.value)
 
 
 def test_a_quoted_figure_is_held_against_its_record(tmp_path):

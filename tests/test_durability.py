@@ -17,10 +17,11 @@ import pytest
 
 from tests.conftest import Started
 from transferlab import storage
-from transferlab.cli import _resume, execute
+from transferlab.cli import _resume
 from transferlab.config import from_plain
 from transferlab.errors import UserError
 from transferlab.evaluation import figures
+from transferlab.jobs import execute
 from transferlab.models import predictor as predictors
 from transferlab.reports.sweeps import finished
 from transferlab.runs import DONE, RunFolder

@@ -19,6 +19,7 @@ FLOORS = [
     {"plan"},
     {"reports"},
     {"manual"},
+    {"jobs"},
     {"cli"},
     {"api", "testing"},
     {"__main__"},

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from transferlab import plan
-from transferlab.cli import execute
+from transferlab.jobs import execute
 from transferlab.map import method_files
 from transferlab.runs import RunFolder
 

@@ -6,9 +6,9 @@ from PIL import Image
 
 from tests.conftest import real_data
 from transferlab import compatibility, data, plan
-from transferlab.cli import execute
 from transferlab.config import DataConfig, conf_dir
 from transferlab.errors import UserError
+from transferlab.jobs import execute
 from transferlab.runs import RunFolder, identity
 
 REAL_DATA = real_data()

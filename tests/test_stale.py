@@ -10,13 +10,13 @@ import pytest
 from tests.conftest import command
 from transferlab import config as module
 from transferlab import dispatch, plan
-from transferlab.cli import execute
 from transferlab.config import DataConfig, DeviceConfig, ModelConfig, TrainConfig, from_plain
 from transferlab.data import config_class
 from transferlab.data import names as data_sets
 from transferlab.files import write_json
+from transferlab.jobs import execute
 from transferlab.options import places
-from transferlab.reports import rendering, tables
+from transferlab.reports import table_entries, table_lines, table_pages, tables
 from transferlab.reports.sweeps import finished
 from transferlab.runs import RunFolder
 
@@ -26,6 +26,7 @@ LEFT_OUT = {
     "store", "figures",
 }  # fmt: skip
 OTHER = {
+    "model.name": "lenet",
     "model.hidden": [7],
     "model.critic": [7],
     "device.name": "cuda",
@@ -157,8 +158,8 @@ def shown(tmp_path, configs, **at_hand):
     asked = tables.Request("t", table, ["r"], ["c"], table.seeds, [], None, True, False)
     editions = {"source": "full", "target": "full"} if at_hand else {}
     wanted = [tables.Cell("r", "c", config, [], tmp_path, at_hand, editions) for config in configs]
-    found = rendering.entries(table, rendering.lines(asked, wanted, rendering.records(tmp_path)))
-    said = [note for note in rendering.footnotes(asked, found) if "passed over" in note or "versions" in note]
+    found = table_entries.entries(table, table_lines.lines(asked, wanted, table_lines.records(tmp_path)))
+    said = [note for note in table_pages.footnotes(asked, found) if "passed over" in note or "versions" in note]
     return [list(entry.values.values()) for entry in found], said
 
 

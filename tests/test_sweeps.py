@@ -9,10 +9,10 @@ import scipy.stats
 
 from tests.conftest import command
 from transferlab import cli, plan
-from transferlab.cli import execute
 from transferlab.config import from_plain, to_plain
 from transferlab.errors import UserError
 from transferlab.files import write_json
+from transferlab.jobs import execute
 from transferlab.reports.sweeps import compared, draw, finished, summarise
 from transferlab.runs import RunFolder
 

@@ -23,7 +23,8 @@ from transferlab.build import build
 from transferlab.config import conf_dir
 from transferlab.errors import UserError
 from transferlab.evaluation import figures
-from transferlab.reports import layouts, rendering, tables
+from transferlab.records import Record
+from transferlab.reports import layouts, rendering, table_entries, table_forecast, table_lines, table_pages, tables
 
 TINY = """
 title: A tiny table
@@ -188,7 +189,7 @@ def test_the_time_to_come_goes_by_rows_columns_seeds_and_steps(no_data, tmp_path
         fixed = ["data.edition=sample", "device.precision=float32", f"hydra.sweep.dir={tmp_path}"]
         asked = tables.request(["multitask", *fixed, *words])
         wanted = [dataclasses.replace(c, digests={"any": "one"}, missing="") for c in tables.cells(asked, fetch=False)]
-        return rendering.forecast(asked, wanted)[-1]
+        return table_forecast.forecast(asked, wanted)[-1]
 
     one = ("columns=mnist_usps", "rows=equal")  # a fifth of the column's minutes a seed, of 1,000 steps
     minutes = tables.load("multitask", None).minutes
@@ -199,7 +200,7 @@ def test_the_time_to_come_goes_by_rows_columns_seeds_and_steps(no_data, tmp_path
 
 def test_a_note_of_a_dry_run_stands_once(no_data, tmp_path):
     asked = tables.request(["dann", "columns=svhn_mnist", f"hydra.sweep.dir={tmp_path}"])
-    text = rendering.forecast_text(asked, tables.cells(asked, fetch=False))
+    text = table_forecast.forecast_text(asked, tables.cells(asked, fetch=False))
     assert text.count("svhn: not found") == 1 and text.count("needs svhn\n") == len(asked.rows)
 
 
@@ -268,7 +269,7 @@ def lines_of(row, values, column="x_y", edition="full", status="finished", metri
     half = {"low": -0.01, "high": 0.01, "test_count": 1000, "seconds": 60.0, "run": row}
     found = []
     for seed in range(asked):
-        line = rendering.Line(
+        line = table_lines.Line(
             column, row, seed, "dann", edition, status, "why", metric, command="transferlab table made"
         )
         if seed < len(values):
@@ -284,7 +285,7 @@ LINES = [*lines_of("low", [0.49, 0.50, 0.51]), *lines_of("a_b|c", [0.80, 0.82, 0
 
 def flat(lines, **changes):
     table = made(**changes).table
-    return {line["row"]: line for line in rendering.flat(table, rendering.entries(table, lines))}
+    return {line["row"]: line for line in table_entries.flat(table, table_entries.entries(table, lines))}
 
 
 def test_difference_and_gap_closed_by_hand():
@@ -315,9 +316,9 @@ def test_there_is_no_gap_where_the_upper_row_is_not_above_the_lower_beyond_the_n
     """Reversed, a row below both would otherwise have closed more than all of it."""
     lines = [*lines_of("low", [0.499, 0.5, 0.501]), *lines_of("a_b|c", [0.35, 0.36, 0.37]), *lines_of("up", upper)]
     assert [line["gap_closed"] for line in flat(lines).values()] == 3 * [None]
-    notes = rendering.footnotes(made(), rendering.entries(made().table, lines))
+    notes = table_pages.footnotes(made(), table_entries.entries(made().table, lines))
     assert "x_y (full): no gap to close, up is not above low beyond the noise" in notes
-    assert rendering.gap_closed(0.3, 0.6, 0.5) is None  # a published one that is reversed
+    assert table_entries.gap_closed(0.3, 0.6, 0.5) is None  # a published one that is reversed
 
 
 def test_of_one_seed_the_test_samples_say_whether_there_is_a_gap():
@@ -332,25 +333,25 @@ def test_of_one_seed_the_test_samples_say_whether_there_is_a_gap():
 def test_collapsed_runs_are_counted_and_not_averaged():
     lines = [*lines_of("low", [0.5, 0.52], status="collapsed"), *lines_of("up", [], status="collapsed")]
     asked = made()
-    found = rendering.entries(asked.table, lines)
+    found = table_entries.entries(asked.table, lines)
     assert flat(lines)["low"]["mean"] == pytest.approx(0.51) and flat(lines)["low"]["collapsed"] == 1
-    assert [line["x_y (full)"] for line in rendering.grid(asked, found)] == [
+    assert [line["x_y (full)"] for line in table_pages.grid(asked, found)] == [
         "0.510 ± 0.014 (2/3, 1 collapsed)",
         "collapsed",
     ]
-    assert "x_y (full), low: collapsed (seed 2): why" in rendering.footnotes(asked, found)
+    assert "x_y (full), low: collapsed (seed 2): why" in table_pages.footnotes(asked, found)
 
 
 def test_rows_of_another_metric_say_so_and_are_not_compared():
     per_class = lines_of("a_b|c", [0.4, 0.4, 0.4], metric="target_mean_class_accuracy")
     asked = made()
-    found = rendering.entries(asked.table, [*LINES[:3], *per_class])
-    names = [line[" "] for line in rendering.grid(asked, found)]
+    found = table_entries.entries(asked.table, [*LINES[:3], *per_class])
+    names = [line[" "] for line in table_pages.grid(asked, found)]
     assert names == ["low", "a_b|c [target accuracy, mean per class]"]
-    assert [line["metric"] for line in rendering.details(asked.table, found)] == [
+    assert [line["metric"] for line in table_pages.details(asked.table, found)] == [
         "target accuracy", "target accuracy, mean per class",
     ]  # fmt: skip
-    assert rendering.flat(asked.table, found)[1]["difference"] is None
+    assert table_entries.flat(asked.table, found)[1]["difference"] is None
 
 
 def test_an_oracle_is_told_to_help_by_no_table():
@@ -363,28 +364,28 @@ def test_an_oracle_is_told_to_help_by_no_table():
 def test_machine_and_precision_are_named_for_each_figure_where_they_differ():
     same = [dataclasses.replace(line, machine="EPYC", precision="bf16") for line in LINES]
     asked = made()
-    notes = rendering.footnotes(asked, rendering.entries(asked.table, same))
+    notes = table_pages.footnotes(asked, table_entries.entries(asked.table, same))
     assert "machine: EPYC" in notes and "precision: bf16" in notes
     same[0] = dataclasses.replace(same[0], precision="float32")
-    notes = rendering.footnotes(asked, rendering.entries(asked.table, same))
+    notes = table_pages.footnotes(asked, table_entries.entries(asked.table, same))
     assert "precision float32: x_y (full), low" in notes and "precision bf16: x_y (full)" in notes
 
 
 def test_more_columns_than_rows_go_down_the_page():
     asked = made()
     other = [dataclasses.replace(line, column="z") for line in LINES]
-    grids = [rendering.grid(asked, rendering.entries(asked.table, lines)) for lines in (LINES, LINES + other)]
+    grids = [table_pages.grid(asked, table_entries.entries(asked.table, lines)) for lines in (LINES, LINES + other)]
     assert [[line[" "] for line in lines] for lines in grids] == 2 * [["low", "a_b|c", "up"]]
     wide = dataclasses.replace(asked, rows=["low"])
     both = [*lines_of("low", [0.5, 0.51, 0.52]), *lines_of("low", [0.5], column="z", asked=1)]
-    assert rendering.grid(wide, rendering.entries(asked.table, both)) == [
+    assert table_pages.grid(wide, table_entries.entries(asked.table, both)) == [
         {" ": "x_y (full)", "low": "0.510 ± 0.010 (3)"}, {" ": "z (full)", "low": "0.500 (1)"}
     ]  # fmt: skip
 
 
 def test_without_both_ends_there_is_no_gap():
     assert [line["gap_closed"] for line in flat(LINES[:6]).values()] == [None, None]
-    assert rendering.gap_closed(0.6, 0.5, 0.5) is None
+    assert table_entries.gap_closed(0.6, 0.5, 0.5) is None
 
 
 def test_every_form_is_well_formed(tmp_path):
@@ -420,8 +421,10 @@ def test_every_form_is_well_formed(tmp_path):
 
 def test_the_lines_alone_render_the_same_page(tmp_path):
     rendering.write(made(), tmp_path, LINES, tmp_path)
-    assert rendering.read_lines(tmp_path / "runs.csv") == LINES
-    assert rendering.page(made(), rendering.read_lines(tmp_path / "runs.csv")) == (tmp_path / "table.md").read_text()
+    assert table_lines.read_lines(tmp_path / "runs.csv") == LINES
+    assert (
+        table_pages.page(made(), table_lines.read_lines(tmp_path / "runs.csv")) == (tmp_path / "table.md").read_text()
+    )
 
 
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n", None])
@@ -429,7 +432,7 @@ def test_a_file_that_is_no_record_of_a_table_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "runs.csv").write_text(content)
     with pytest.raises(UserError, match=r"runs\.csv: (not a table's runs\.csv|no runs in it)"):
-        rendering.read_lines(tmp_path / "runs.csv")
+        table_lines.read_lines(tmp_path / "runs.csv")
 
 
 def test_feature_spaces_are_those_of_the_runs_that_have_drawn_one(tmp_path):
@@ -450,10 +453,10 @@ def test_a_seed_counts_once_however_it_is_written(no_data):
 
 
 def test_whose_the_gaps_of_published_figures_are_is_said_where_there_are_any():
-    assert rendering.footnotes(made(), []) == [
+    assert table_pages.footnotes(made(), []) == [
         "paper: A & B", "gaps beside published figures are computed from these, as ours are",
     ]  # fmt: skip
-    assert rendering.footnotes(made(gap=[]), []) == ["paper: A & B"]
+    assert table_pages.footnotes(made(gap=[]), []) == ["paper: A & B"]
 
 
 def test_a_backslash_and_its_friends_for_latex():
@@ -471,16 +474,16 @@ def test_editions_are_never_mixed_in_a_column(tmp_path, no_data):
         digests = wanted[0].digests if edition == "sample" else editions  # the sample is at hand
         status = {"status": "finished", "updated": "2026", "editions": editions, "digests": digests}
         results = {"target_accuracy": accuracy, "seconds": 1.0}
-        return rendering.Record(tmp_path, wanted[0].config, True, status, results, {}, {})
+        return Record(tmp_path, wanted[0].config, True, status, results, {}, {})
 
     known = {cell.config.fingerprint({}): [record("full", 0.9)] for cell in wanted}
     known[wanted[0].config.fingerprint({})] = [record("full", 0.9), record("sample", 0.1)]
-    found = rendering.entries(asked.table, rendering.lines(asked, wanted, known))
+    found = table_entries.entries(asked.table, table_lines.lines(asked, wanted, known))
     assert [(e.heading, e.row, list(e.values.values())) for e in found] == [
         ("x_y (full)", "low", [0.9, 0.9, 0.9]), ("x_y (full)", "up", [0.9, 0.9, 0.9]),
         ("x_y (sample)", "low", [0.1]), ("x_y (sample)", "up", []),
     ]  # fmt: skip
-    grid = rendering.grid(asked, found)
+    grid = table_pages.grid(asked, found)
     assert grid[0]["x_y (sample)"] == "0.1000 (1/3)" and grid[1]["x_y (sample)"] == "missing"
 
 
@@ -493,9 +496,9 @@ def test_a_metric_that_is_no_number_of_theirs_is_said_in_its_row_alone(tmp_path,
     results = {"target_accuracy": 0.5, "seconds": 1.0, "source_model": "taken"}
     editions = {"source": "full", "target": "full"}
     status = {"status": "finished", "updated": "2026", "editions": editions, "digests": editions}
-    done = rendering.Record(tmp_path, wanted[0].config, True, status, results, {}, {})
+    done = Record(tmp_path, wanted[0].config, True, status, results, {}, {})
     known = {cell.config.fingerprint({}): [done] for cell in wanted}
-    low, up = rendering.entries(asked.table, rendering.lines(asked, wanted, known))
+    low, up = table_entries.entries(asked.table, table_lines.lines(asked, wanted, known))
     assert low.values == {} and list(up.values.values()) == [0.5] * 3 and up.notes == []
     assert low.notes == [f"no {metric} (seeds 0, 1, 2): results.json has target_accuracy, seconds"]
 
@@ -573,7 +576,9 @@ def test_the_lecture_tables_svhn_columns_run_on_a_small_file_in_the_real_format(
 def test_the_lecture_table_has_the_published_figures():
     table = tables.load("dann", None)
     gaps = [
-        rendering.gap_closed(*(table.published[p].figures[row][c] for row in ("dann", "source_only", "target_only")))
+        table_entries.gap_closed(
+            *(table.published[p].figures[row][c] for row in ("dann", "source_only", "target_only"))
+        )
         for p, c in (("icml2015", "mnist_mnistm"), ("icml2015", "synsigns_gtsrb"), ("jmlr2016", "svhn_mnist"))
     ]
     assert [round(100 * gap, 1) for gap in gaps] == [57.9, 56.7, 42.6]  # as the papers print them

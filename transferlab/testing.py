@@ -23,10 +23,10 @@ import numpy as np
 import torch
 
 from transferlab import data, dispatch, storage
-from transferlab.cli import execute
 from transferlab.config import Config, from_plain
 from transferlab.data.contract import Dataset, Found
 from transferlab.evaluation.evaluator import Evaluator, Truth
+from transferlab.jobs import execute
 from transferlab.map import LABELLED, look_in, method_schema
 from transferlab.runs import DONE, RunFolder
 from transferlab.training.engine import Engine

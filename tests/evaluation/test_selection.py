@@ -11,12 +11,12 @@ import torch
 
 from tests.conftest import config, images, problem, run
 from transferlab import plan, storage
-from transferlab.cli import execute
 from transferlab.config import from_plain
 from transferlab.data.contract import IMAGES
 from transferlab.errors import UserError
 from transferlab.evaluation import evaluator as evaluation
 from transferlab.evaluation.evaluator import Evaluator, Truth, selections
+from transferlab.jobs import execute
 from transferlab.map import LABELLED, UNLABELLED
 from transferlab.methods.source import label_loss
 from transferlab.models.predictor import Classifier, Predictor

@@ -8,8 +8,8 @@ from tests.conftest import config as settings
 from tests.conftest import run
 from tests.methods.tiny import QUICK
 from transferlab import compatibility, testing
-from transferlab.cli import execute
 from transferlab.config import Config
+from transferlab.jobs import execute
 from transferlab.map import LABELLED, method_files, method_schema
 from transferlab.runs import RunFolder
 

@@ -12,7 +12,6 @@ import json
 import logging
 import math
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
@@ -27,47 +26,17 @@ from transferlab.errors import Diverged, UserError
 from transferlab.problem import Labelled
 from transferlab.randomness import seed
 from transferlab.runs import RunFolder, orphaned
-from transferlab.training import checkpoint
+from transferlab.training import checkpoint, parameters
 from transferlab.training.average import Average
 from transferlab.training.checkpoint import Learning
 from transferlab.training.progress import Progress
 from transferlab.training.run import Draw, Loss, Losses, ParameterOptions, Run, Update
 from transferlab.training.schedules import annealed
+from transferlab.training.stopwatch import Stopwatch
 from transferlab.training.store import Store, content_key
 from transferlab.validators import best_row
 
 log = logging.getLogger(__name__)
-
-
-class Stopwatch:
-    """Seconds spent on the method's own work: training and closed forms, without evaluation."""
-
-    def __init__(self) -> None:
-        self._total = 0.0
-        self._since: float | None = None
-
-    @property
-    def seconds(self) -> float:
-        return self._total + (time.perf_counter() - self._since if self._since is not None else 0.0)
-
-    @seconds.setter
-    def seconds(self, total: float) -> None:
-        self._total = total
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        self._since = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._total, self._since = self.seconds, None
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        was_running = self._since is not None
-        self._total, self._since = self.seconds, None
-        yield
-        self._since = time.perf_counter() if was_running else None
 
 
 class Engine(Run):
@@ -119,12 +88,12 @@ class Engine(Run):
             both.eval()
             return
         steps = train.steps if steps is None else steps
-        optimiser = self._optimiser(both, options or {})
+        optimiser = parameters.optimiser(train, both, options or {})
         average = Average(both, train.average) if train.average else None
         learning = Learning(both, optimiser, average)
         begun = step = self._resume(stage, learning)
         evaluate_at = {round(steps * (i + 1) / train.evaluations) for i in range(train.evaluations)}
-        set_training(both)
+        parameters.set_training(both)
         with closing(Progress(stage, steps, step)) as bar, self._stoppable(), self.watch.running():
             while step < steps:
                 losses = self._step(stage, step, step / steps, optimiser, both, of_step, batches)
@@ -141,7 +110,7 @@ class Engine(Run):
                             row |= self._measure(predictor)
                             if self._leads(row):
                                 learning.chosen.update({k: v.clone() for k, v in both.state_dict().items()})
-                        set_training(both)
+                        parameters.set_training(both)
                     self.rows.append(row)
                     bar.update(step, row, self.images / self.watch.seconds)
                 if (logged or step % train.checkpoint_every == 0) and orphaned():
@@ -180,7 +149,7 @@ class Engine(Run):
         batch = batches(stage, step)
         losses: Losses = {}
         for update in itertools.chain.from_iterable([one] * one.times for one in updates):
-            with learning_alone(modules, update.of):
+            with parameters.learning_alone(modules, update.of):
                 with self.autocast():
                     losses |= (own := update.loss(batch, progress))
                 update.gradients(own)
@@ -393,21 +362,6 @@ class Engine(Run):
         predictor.train(was_training)
         return values
 
-    def _optimiser(self, modules: nn.Module, options: ParameterOptions) -> torch.optim.Optimizer:
-        train = self.config.train
-        groups: dict[str, dict[str, Any]] = {}
-        for name, parameter in modules.named_parameters():
-            if parameter.requires_grad:
-                prefix = max((p for p in options if name.startswith(p)), key=len, default="")
-                own = options.get(prefix, {})
-                decay = own.get("weight_decay", train.weight_decay)
-                group = {"params": [], "factor": own.get("lr", 1.0), "weight_decay": decay}
-                groups.setdefault(prefix, group)["params"].append(parameter)
-        common: dict[str, Any] = {"lr": train.lr, "fused": True}
-        if train.optimiser == "adam":
-            return torch.optim.Adam(groups.values(), **common)
-        return torch.optim.SGD(groups.values(), momentum=train.momentum, **common)
-
     @contextmanager
     def _stoppable(self) -> Iterator[None]:
         """Inside, SIGINT and SIGTERM ask for a checkpoint and a stop; a second one stops at once."""
@@ -426,26 +380,3 @@ class Engine(Run):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-@contextmanager
-def learning_alone(modules: nn.ModuleDict, names: Sequence[str]) -> Iterator[None]:
-    """Inside, no parameter of ``modules`` but the named ones' gets a gradient; without names nothing changes."""
-    own = {parameter for name in names for parameter in modules[name].parameters()}
-    others = [p for p in modules.parameters() if p.requires_grad and p not in own] if names else []
-    for parameter in others:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in others:
-            parameter.requires_grad_(True)
-
-
-def set_training(modules: nn.Module) -> None:
-    """Training mode for what is trained; a part whose parameters are all frozen keeps its statistics too."""
-    modules.train()
-    for part in modules.modules():
-        parameters = list(part.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
-            part.eval()

@@ -7,9 +7,9 @@ from sklearn.svm import LinearSVC
 
 from tests.conftest import config, problem, run
 from transferlab import plan
-from transferlab.cli import execute
 from transferlab.data.contract import VECTORS
 from transferlab.errors import UserError
+from transferlab.jobs import execute
 from transferlab.map import LABELLED, UNLABELLED
 from transferlab.methods.domain_adaptation import subspace_alignment as sa
 from transferlab.methods.heads import best_cost

@@ -8,7 +8,7 @@ from transferlab.errors import UserError
 from transferlab.map import LABELLED
 from transferlab.methods.supervised_transfer import finetune
 from transferlab.methods.target import layer_rates
-from transferlab.training.engine import set_training
+from transferlab.training.parameters import set_training
 
 
 def fit(folder, **options):

@@ -8,9 +8,9 @@ import torch
 
 from tests.conftest import config, run
 from transferlab import compatibility, plan
-from transferlab.cli import execute
 from transferlab.data.contract import IMAGES, VECTORS
 from transferlab.errors import UserError
+from transferlab.jobs import execute
 from transferlab.map import method_files
 from transferlab.methods.zero_shot import ale, dap, devise, eszsl, semantic_output_codes, zero_shot
 from transferlab.methods.zero_shot._bilinear import violations

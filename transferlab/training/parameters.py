@@ -1,0 +1,52 @@
+"""Which parameters learn, and how fast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from transferlab.config import TrainConfig
+from transferlab.training.run import ParameterOptions
+
+
+def optimiser(train: TrainConfig, modules: nn.Module, options: ParameterOptions) -> torch.optim.Optimizer:
+    """Of all parameters not frozen, in groups of those for which ``options`` say something of their own."""
+    groups: dict[str, dict[str, Any]] = {}
+    for name, parameter in modules.named_parameters():
+        if parameter.requires_grad:
+            prefix = max((p for p in options if name.startswith(p)), key=len, default="")
+            own = options.get(prefix, {})
+            decay = own.get("weight_decay", train.weight_decay)
+            group = {"params": [], "factor": own.get("lr", 1.0), "weight_decay": decay}
+            groups.setdefault(prefix, group)["params"].append(parameter)
+    common: dict[str, Any] = {"lr": train.lr, "fused": True}
+    if train.optimiser == "adam":
+        return torch.optim.Adam(groups.values(), **common)
+    return torch.optim.SGD(groups.values(), momentum=train.momentum, **common)
+
+
+@contextmanager
+def learning_alone(modules: nn.ModuleDict, names: Sequence[str]) -> Iterator[None]:
+    """Inside, no parameter of ``modules`` but the named ones' gets a gradient; without names nothing changes."""
+    own = {parameter for name in names for parameter in modules[name].parameters()}
+    others = [p for p in modules.parameters() if p.requires_grad and p not in own] if names else []
+    for parameter in others:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in others:
+            parameter.requires_grad_(True)
+
+
+def set_training(modules: nn.Module) -> None:
+    """Training mode for what is trained; a part whose parameters are all frozen keeps its statistics too."""
+    modules.train()
+    for part in modules.modules():
+        parameters = list(part.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            part.eval()
