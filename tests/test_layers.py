@@ -52,3 +52,10 @@ def test_every_import_goes_down():
             if room not in ("__init__", other) and not other.startswith("__") and floor[other] >= floor[room]:
                 up.append(f"{path.relative_to(PACKAGE)} imports {other}")
     assert up == []
+
+
+def test_no_file_is_too_long_to_read():
+    """But for drawings, which are one long list of shapes."""
+    long = {path.name: count for path in PACKAGE.rglob("*.py")
+            if (count := len(path.read_text(encoding="utf-8").splitlines())) > 400}  # fmt: skip
+    assert set(long) <= {"_sign_drawings.py"}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferlab.evaluation import figures
+from transferlab.evaluation import charts, figures
 from transferlab.map import method_files
 
 RNG = np.random.default_rng(0)
@@ -81,7 +81,7 @@ def test_a_class_may_be_called_what_looks_like_mathematics(tmp_path):
     figures.confusion_matrix(np.eye(4, dtype=int), names, tmp_path / "c.png", "$_$")
     figures.feature_space([figures.Panel("$x_$", RNG.normal(size=(8, 2)), np.arange(8) > 3, np.arange(8) % 4, names)],
                           tmp_path / "f.png")  # fmt: skip
-    figures.bars(
+    charts.bars(
         ["a$_$"], {"$_$": [[0.5, 0.6]]}, {"$_$": "dann"}, {"$p_$": {"$_$": [0.4]}}, tmp_path / "b.png", "$_", "$"
     )
     for name in "cfb":
@@ -98,21 +98,21 @@ def test_a_thousand_classes_in_the_feature_space_are_told_in_order(tmp_path):
 
 def test_a_method_has_one_colour_and_its_further_rows_a_hatch():
     every = {"low": "source_only", "sa": "subspace_alignment", "oracle": "subspace_alignment", "dann": "dann"}
-    styles = figures.row_styles(every)
-    assert styles["dann"]["color"] == figures.row_styles({"x": "dann", "y": "target_only"})["x"]["color"]
+    styles = charts.row_styles(every)
+    assert styles["dann"]["color"] == charts.row_styles({"x": "dann", "y": "target_only"})["x"]["color"]
     assert styles["sa"]["color"] == styles["oracle"]["color"] and styles["sa"]["hatch"] != styles["oracle"]["hatch"]
-    of_one = figures.row_styles({str(n): "layer_transfer" for n in range(6)})
+    of_one = charts.row_styles({str(n): "layer_transfer" for n in range(6)})
     assert len({style["color"] for style in of_one.values()}) == 6
-    assert set(method_files()) <= set(figures.METHODS) and figures.method_colour("a new one") in figures.PALETTE
+    assert set(method_files()) <= set(charts.METHODS) and charts.method_colour("a new one") in charts.PALETTE
     by_cell = {}
     for name, path in method_files().items():
-        by_cell.setdefault(path.parent, []).append(figures.method_colour(name))
+        by_cell.setdefault(path.parent, []).append(charts.method_colour(name))
     assert all(len(set(colours)) == len(colours) for colours in by_cell.values())
 
 
 def test_each_paper_has_its_own_mark(tmp_path, monkeypatch):
     marks = {"one": {"r": [0.4]}, "two": {"r": [0.5]}}
-    (axes,) = lines(monkeypatch, lambda: figures.bars(["c"], {"r": [[0.5]]}, {"r": "dann"}, marks, tmp_path, "t", "u"))
+    (axes,) = lines(monkeypatch, lambda: charts.bars(["c"], {"r": [[0.5]]}, {"r": "dann"}, marks, tmp_path, "t", "u"))
     shown = {line.get_label(): line.get_marker() for line in axes.lines}
     assert shown["one"] != shown["two"] and [t.get_text() for t in axes.get_legend().get_texts()].count("one") == 1
 
@@ -175,17 +175,18 @@ def records(rows=("finetune", "finetune initial=scratch"), **more):
 def lines(monkeypatch, draw):
     """What a function of figures draws: the axes of its figure, which is kept from being written."""
     drawn = []
-    monkeypatch.setattr(figures, "_save_chart", lambda figure, path: drawn.append(figure))
+    for module in (figures, charts):
+        monkeypatch.setattr(module, "save_chart", lambda figure, path: drawn.append(figure))
     draw()
     return drawn[0].axes
 
 
 def test_few_shot_curve_has_means_and_the_training_samples(tmp_path, monkeypatch):
-    figures.few_shot_curve(records(), tmp_path / "c.png")
+    charts.few_shot_curve(records(), tmp_path / "c.png")
     assert is_picture(tmp_path / "c.png")
     some = [{"row": "r", "per_class": n, "target_accuracy": a, "target_train_accuracy": 1 - a / 10}
             for n, a in ((5, 0.6), (1, 0.2), (5, 0.8), (1, 0.4))]  # fmt: skip
-    (axes,) = lines(monkeypatch, lambda: figures.few_shot_curve(some, tmp_path / "d.png"))
+    (axes,) = lines(monkeypatch, lambda: charts.few_shot_curve(some, tmp_path / "d.png"))
     test, train = axes.lines[:2]
     assert test.get_xdata().tolist() == [1, 5] and axes.get_xscale() == "log"
     np.testing.assert_allclose(test.get_ydata(), [0.3, 0.7])
@@ -193,14 +194,14 @@ def test_few_shot_curve_has_means_and_the_training_samples(tmp_path, monkeypatch
 
 
 def test_transfer_matrix_is_the_difference_from_scratch(tmp_path, monkeypatch):
-    figures.transfer_matrix(records(), tmp_path / "m.png", "finetune initial=scratch")
-    figures.transfer_matrix(records(), tmp_path / "n.png")
+    charts.transfer_matrix(records(), tmp_path / "m.png", "finetune initial=scratch")
+    charts.transfer_matrix(records(), tmp_path / "n.png")
     assert is_picture(tmp_path / "m.png") and is_picture(tmp_path / "n.png")
     keys = ("row", "source", "target", "value", "metric")
     some = [dict(zip(keys, (*of, "target_accuracy"), strict=True)) for of in (
         ("m", "a", "b", 0.5), ("m", "a", "b", 0.7), ("m", "b", "c", 0.9), ("scratch", "a", "b", 0.4),
         ("scratch", "a", "c", 0.95))]  # fmt: skip
-    axes, _ = lines(monkeypatch, lambda: figures.transfer_matrix(some, tmp_path / "o.png", "scratch"))
+    axes, _ = lines(monkeypatch, lambda: charts.transfer_matrix(some, tmp_path / "o.png", "scratch"))
     assert [t.get_text() for t in axes.texts] == ["+20.0", "-5.0"]
 
 

@@ -1,16 +1,13 @@
-"""Pictures of a run and of many: a PNG, whole or not at all, and beside a chart its PDF and SVG."""
+"""Pictures of a run: a PNG, whole or not at all."""
 
 from __future__ import annotations
 
 import csv
 import io
-import itertools
 import math
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -20,44 +17,30 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from transferlab.files import write_bytes, write_text
-from transferlab.naming import metric_words
 
 matplotlib.rcParams["text.parse_math"] = False  # a class may be called a$_$
 matplotlib.rcParams["svg.hashsalt"] = "transferlab"  # the same picture is the same file
+
+
 SOURCE, TARGET, CRITIC = "#0072B2", "#D55E00", "#555555"  # Okabe & Ito's colours, distinct for everybody
 OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-PALETTE = (SOURCE, TARGET, *OTHERS, CRITIC, "#F0E442")
 CLASSES = ("#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499", "#000000")
 """Tol's muted scheme, distinct for everybody, and black."""
-METHODS = {
-    "source_only": SOURCE, "target_only": TARGET, "dann": "#009E73", "deep_coral": "#CC79A7",
-    "subspace_alignment": "#E69F00", "mcd": "#56B4E9", "mean_teacher": "#F0E442",
-    "finetune": SOURCE, "conservative": "#009E73", "layer_transfer": "#CC79A7", "multitask": "#E69F00",
-    "progressive": TARGET, "dap": "#555555", "semantic_output_codes": SOURCE, "eszsl": TARGET, "ale": "#009E73",
-    "devise": "#CC79A7", "conse": "#E69F00", "zero_shot": "#56B4E9", "self_taught": SOURCE,
-    "self_taught_clustering": TARGET,
-}  # fmt: skip
-"""A method has one colour in every picture; within a cell of the map each has its own."""
 
 
-def method_colour(method: str) -> str:
-    """Of the palette; that of a method which is not listed follows from its name."""
-    return METHODS.get(method) or PALETTE[zlib.crc32(method.encode()) % len(PALETTE)]
-
-
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     """The PNG ``path``; without the date, so that the same picture is the same file."""
-    _save_as(figure, path, "png")
+    save_as(figure, path, "png")
 
 
-def _save_chart(figure: Figure, path: Path) -> None:
+def save_chart(figure: Figure, path: Path) -> None:
     """The PNG ``path``, and beside it a PDF and an SVG."""
-    _save(figure, path)
+    save(figure, path)
     for kind, date in (("pdf", "CreationDate"), ("svg", "Date")):
-        _save_as(figure, path.with_suffix(f".{kind}"), kind, metadata={date: None})
+        save_as(figure, path.with_suffix(f".{kind}"), kind, metadata={date: None})
 
 
-def _save_as(figure: Figure, path: Path, kind: str, **options: Any) -> None:
+def save_as(figure: Figure, path: Path, kind: str, **options: Any) -> None:
     content = io.BytesIO()
     figure.savefig(content, format=kind, dpi=120, **options)
     write_bytes(path, content.getvalue())
@@ -124,7 +107,7 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], path: Path, selected: str
         axes.spines[["top", "right"]].set_visible(False)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=8)
-    _save_chart(figure, path)
+    save_chart(figure, path)
 
 
 def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], path: Path, title: str) -> None:
@@ -151,7 +134,7 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], path: Path, tit
                 colour = "white" if shares[i, j] > 0.5 else "0.2"
                 axes.text(j, i, f"{100 * shares[i, j]:.0f}", ha="center", va="center", fontsize=7, color=colour)
     figure.colorbar(image, shrink=0.8, label="share of the true class")
-    _save_chart(figure, path)
+    save_chart(figure, path)
 
 
 def samples(source: np.ndarray, target: np.ndarray, path: Path, source_name: str, target_name: str) -> None:
@@ -165,7 +148,7 @@ def samples(source: np.ndarray, target: np.ndarray, path: Path, source_name: str
         axes.set_ylabel(name, rotation=0, ha="right", va="center")
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
-    _save(figure, path)
+    save(figure, path)
 
 
 @dataclass(frozen=True)
@@ -230,62 +213,7 @@ def feature_space(panels: Sequence[Panel], path: Path) -> None:
         bar = figure.colorbar(dots, ax=grid[1, -1], shrink=0.8, boundaries=np.arange(len(classes) + 1) - 0.5)
         bar.set_ticks(range(len(classes)), labels=[_short(name) for name in classes])
     figure.suptitle("feature space (t-SNE of test inputs)")
-    _save_chart(figure, path)
-
-
-def bars(
-    columns: Sequence[str],
-    values: Mapping[str, Sequence[Sequence[float]]],
-    methods: Mapping[str, str],
-    marks: Mapping[str, Mapping[str, Sequence[float | None]]],
-    path: Path,
-    title: str,
-    unit: str,
-) -> None:
-    """A group of bars for each of ``columns``: mean ± std of ``values``, by row and column.
-
-    methods: of each row, for its colour. marks: published figures by paper, row and column; a paper has its own sign.
-    """
-    figure = Figure(
-        figsize=(min(30.0, max(6.0, 0.35 * len(columns) * (len(values) + 1) + 2.5)), 4.2), layout="constrained"
-    )
-    axes = figure.subplots()
-    width = 0.8 / len(values)
-    styles = row_styles(methods)
-    for i, (row, of_row) in enumerate(values.items()):
-        places = np.arange(len(columns)) + (i - (len(values) - 1) / 2) * width
-        means = [float(np.mean(v)) if v else math.nan for v in of_row]
-        spreads = [float(np.std(v, ddof=1)) if len(v) > 1 else math.nan for v in of_row]
-        axes.bar(places, means, 0.9 * width, yerr=spreads, capsize=2, label=row, edgecolor="white", lw=0, **styles[row])
-        for (paper, of_paper), sign in zip(marks.items(), itertools.cycle("_x+1"), strict=False):
-            points = [(x, y) for x, y in zip(places, of_paper[row], strict=True) if y is not None]
-            if points:
-                size = 45 * width if sign == "_" else 5
-                axes.plot(*zip(*points, strict=True), sign, color="black", ms=size, label=paper)
-    names = [name.replace(" (", "\n(") for name in columns]
-    axes.set_xticks(range(len(columns)), names, rotation=20 if len(columns) > 4 else 0)
-    axes.set_title(fill(title, 50), fontsize=10)
-    axes.set_ylabel(unit)
-    axes.grid(axis="y", alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    labelled = {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    axes.legend(labelled.values(), labelled, frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    _save_chart(figure, path)
-
-
-def row_styles(methods: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """The colour of each row: its method's, with a hatch from the method's second row on.
-
-    Where all rows are of one method the colours say nothing of it, and go by place.
-    """
-    rows = list(methods)
-    if len(set(methods.values())) == 1:
-        return {row: {"color": PALETTE[i % len(PALETTE)]} for i, row in enumerate(rows)}
-    styles = {}
-    for i, row in enumerate(rows):
-        earlier = sum(methods[other] == methods[row] for other in rows[:i])
-        styles[row] = {"color": method_colour(methods[row]), "hatch": ["", "///", "...", "xxx", "\\\\\\"][earlier % 5]}
-    return styles
+    save_chart(figure, path)
 
 
 def class_space(embedded: Sequence[np.ndarray], codes: np.ndarray, seen: int, path: Path, title: str) -> None:
@@ -309,7 +237,7 @@ def class_space(embedded: Sequence[np.ndarray], codes: np.ndarray, seen: int, pa
     axes.set(title=title, xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), xlabel="first principal axis", ylabel="second")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-    _save_chart(figure, path)
+    save_chart(figure, path)
 
 
 def answers(photographs: np.ndarray, columns: Mapping[str, Sequence[Sequence[str]]], path: Path) -> None:
@@ -324,7 +252,7 @@ def answers(photographs: np.ndarray, columns: Mapping[str, Sequence[Sequence[str
                 place.set_title(title, loc="left", fontsize=9)
         for place in axes:
             place.axis("off")
-    _save(figure, path)
+    save(figure, path)
 
 
 def atoms(dictionary: np.ndarray, shape: Sequence[int], path: Path) -> None:
@@ -338,81 +266,7 @@ def atoms(dictionary: np.ndarray, shape: Sequence[int], path: Path) -> None:
     axes.imshow(sheet([pixels[i : i + columns] for i in range(0, len(pixels), columns)], columns))
     axes.set_axis_off()
     axes.set_title(f"{len(pixels)} of {len(dictionary)} atoms" if len(pixels) < len(dictionary) else "atoms")
-    _save(figure, path)
-
-
-def few_shot_curve(records: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Accuracy over the number of labelled target samples: mean and standard deviation of each row's records.
-
-    A record has ``row``, ``per_class``, ``target_accuracy`` (test images, solid) and ``target_train_accuracy``
-    (the samples learned from, dotted): what lies between them is overfitting.
-    """
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
-    rows = list(dict.fromkeys(record["row"] for record in records))
-    colours = [TARGET, SOURCE, *OTHERS, CRITIC]
-    for place, row in enumerate(rows):
-        of_row = [record for record in records if record["row"] == row]
-        sizes = sorted({record["per_class"] for record in of_row})
-        for key, style in (("target_accuracy", "o-"), ("target_train_accuracy", ":")):
-            values = [[record[key] for record in of_row if record["per_class"] == size] for size in sizes]
-            mean, deviation = [np.array([statistic(v) for v in values]) for statistic in (np.mean, np.std)]
-            colour, label = colours[place % len(colours)], row if style == "o-" else None
-            axes.plot(sizes, mean, style, color=colour, ms=4, lw=1.4, label=label)
-            if style == "o-":
-                axes.fill_between(sizes, mean - deviation, mean + deviation, color=colour, alpha=0.12, lw=0)
-    axes.plot([], [], ":", color=CRITIC, label="the same on its training samples")
-    ticks = sorted({record["per_class"] for record in records})
-    axes.set(xscale="log", xlabel="labelled target samples of each class", ylabel="accuracy", ylim=(None, 1.02))
-    axes.set_xticks(ticks, [str(size) for size in ticks])
-    axes.minorticks_off()
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
-    _save_chart(figure, path)
-
-
-def transfer_matrix(records: Sequence[Mapping[str, Any]], path: Path, baseline: str | None = None) -> None:
-    """The mean ``value`` for each source (row) and target (column), a panel for each ``row`` of the records.
-
-    ``metric`` says what the value is; where the records have several, each panel says its own. With ``baseline``, one
-    of the rows, it is the difference from that row's mean on the same target, in points, where both have one metric.
-    """
-    rows = [row for row in dict.fromkeys(record["row"] for record in records) if row != baseline]
-    sources, targets = (list(dict.fromkeys(record[role] for record in records)) for role in ("source", "target"))
-
-    metrics = {record["row"]: record["metric"] for record in records}
-
-    def mean(**wanted: str) -> float:
-        values = [r["value"] for r in records if all(r[key] == value for key, value in wanted.items())]
-        return 100 * float(np.mean(values)) if values else math.nan
-
-    width = 1.4 * len(targets) * len(rows) + 3
-    figure = Figure(figsize=(width, 1.1 * len(sources) + 1.4), layout="constrained")
-    grid = figure.subplots(1, len(rows), squeeze=False)[0]
-    shown = np.array([[[mean(row=row, source=s, target=t) for t in targets] for s in sources] for row in rows])
-    if baseline:
-        of_baseline = np.array([mean(row=baseline, target=target) for target in targets])
-        same = np.array([metrics[row] == metrics[baseline] for row in rows])
-        shown = np.where(same[:, None, None], shown - of_baseline, math.nan)
-    most = float(np.nanmax(np.abs(shown)))
-    for axes, row, values in zip(grid, rows, shown, strict=True):
-        image = axes.imshow(values, cmap="RdBu" if baseline else "Blues", vmin=-most if baseline else 0, vmax=most)
-        axes.set_title(
-            fill(row if len(set(metrics.values())) == 1 else f"{row}: {metric_words(metrics[row])}", 18), fontsize=8
-        )
-        axes.set_xticks(range(len(targets)), [fill(name, 20, break_long_words=False) for name in targets], fontsize=7)
-        names = [fill(name, 20, break_long_words=False) for name in sources] if axes is grid[0] else [""] * len(sources)
-        axes.set_yticks(range(len(sources)), names, fontsize=7)
-        for i, j in np.ndindex(*values.shape):
-            if np.isfinite(values[i, j]):
-                dark = values[i, j] > 0.6 * most or (baseline and values[i, j] < -0.6 * most)
-                text = f"{values[i, j]:+.1f}" if baseline else f"{values[i, j]:.1f}"
-                axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "0.2")
-    one = metric_words(shared.pop()) if len(shared := set(metrics.values())) == 1 else "target"
-    what = f"{one}, less that of {baseline}, points" if baseline else f"{one}, per cent"
-    figure.colorbar(image, ax=grid.tolist()).set_label(fill(what, 32), fontsize=8)
-    _save_chart(figure, path)
+    save(figure, path)
 
 
 def clusters(images: np.ndarray, members: np.ndarray, names: Sequence[str], path: Path) -> None:
@@ -431,7 +285,7 @@ def clusters(images: np.ndarray, members: np.ndarray, names: Sequence[str], path
     axes.set(xticks=[], title="members of each cluster")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def sheet(rows: Sequence[np.ndarray], columns: int) -> np.ndarray:

@@ -49,7 +49,7 @@ def document(asked: Request, of: Sequence[Line]) -> list[Path]:
 
 def write(asked: Request, folder: Path, of: Sequence[Line], sweep: Path) -> None:
     """Write runs.csv, and from it table.txt, .md, .csv, .tex and the charts; feature spaces come from the runs'."""
-    from transferlab.evaluation import figures
+    from transferlab.evaluation import charts, figures
 
     found, title = entries(asked.table, of), asked.table.title
     write_text(folder / "runs.csv", csv_text([dataclasses.asdict(line) for line in of]))
@@ -63,7 +63,7 @@ def write(asked: Request, folder: Path, of: Sequence[Line], sweep: Path) -> None
     bars = {row: [e for e in found if e.row == row] for row in names}
     marks = {paper: {names[row]: [e.published.get(paper) for e in of_row] for row, of_row in bars.items()}
              for paper in asked.table.published}  # fmt: skip
-    figures.bars(
+    charts.bars(
         headings,
         {names[row]: [list(e.values.values()) for e in of_row] for row, of_row in bars.items()},
         {names[row]: of_row[0].lines[0].method for row, of_row in bars.items()},

@@ -89,17 +89,17 @@ def _label(section: dict[str, Any], sections: Sequence[dict[str, Any]]) -> str:
 
 def draw(runs: Sequence[dict[str, Any]], folder: Path) -> list[Path]:
     """Pictures of :func:`finished` runs together, in ``folder``: over the target's size, over pairs of domains."""
-    from transferlab.evaluation import figures
+    from transferlab.evaluation import charts
 
     drawn = []
     sized = [r for r in runs if r["per_class"] is not None and "target_train_accuracy" in r]
     if len({r["per_class"] for r in sized}) > 1:
         drawn.append(folder / "few_shot.png")
-        figures.few_shot_curve(sized, drawn[-1])
+        charts.few_shot_curve(sized, drawn[-1])
     if len({(r["source"], r["target"]) for r in runs}) > 1:
         drawn.append(folder / "transfer.png")
         scratch = [r["row"] for r in runs if "initial=scratch" in r["row"]]
-        figures.transfer_matrix(runs, drawn[-1], scratch[0] if scratch else None)
+        charts.transfer_matrix(runs, drawn[-1], scratch[0] if scratch else None)
     return drawn
 
 
