@@ -18,7 +18,7 @@ from transferlab import idle, plan
 from transferlab.cli import table
 from transferlab.errors import UserError
 from transferlab.files import csv_text
-from transferlab.reports import rendering, table_lines, tables
+from transferlab.reports import overview, rendering, table_lines, tables
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -148,7 +148,7 @@ def commands(text):
 
 IN_DOCUMENTS = {
     line: path.name
-    for path in [ROOT / "docs" / "RESULTS.md", *sorted((ROOT / "docs" / "methods").glob("*.md"))]
+    for path in [ROOT / "docs" / "log" / "results.md", *sorted((ROOT / "docs" / "methods").glob("*.md"))]
     for line in commands(path.read_text(encoding="utf-8"))
     if "…" not in line
 }
@@ -173,3 +173,15 @@ def test_every_command_of_the_documents_is_taken(line):
         config = plan.typed(plan.one(args)[0])
         if not args.multirun:
             idle.refuse([(args.overrides, idle.keys(config, {}))])
+
+
+def test_the_results_page_is_written_from_the_records():
+    """python scripts/make_results.py"""
+    assert (ROOT / "docs" / "RESULTS.md").read_text(encoding="utf-8") == overview.page(RESULTS)
+
+
+@pytest.mark.parametrize("path", QUOTING, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_within_the_project_lead_somewhere(path):
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")) if path.suffix == ".md" else []
+    there = [link for link in links if not link.startswith(("http", "mailto"))]
+    assert [link for link in there if not (path.parent / link).exists()] == []

@@ -78,6 +78,8 @@ class Table:
     """The rows at 0 and at 100 percent of the gap that the others close."""
     reference: str | None = None
     """The row that the others are compared with, seed by seed; null: the lower row of the gap."""
+    subject: str | None = None
+    """The row that the table is about, which stands beside the reference where all tables are on one page."""
     feature_space: list[str] = field(default_factory=list)
     """The rows whose features are drawn beside each other, such as before and after adaptation."""
     published: dict[str, Published] = field(default_factory=dict)
@@ -90,8 +92,9 @@ class Table:
         for key in ("gap", "feature_space"):
             for row in getattr(self, key):
                 _known(row, self.rows, key)
-        if self.reference is not None:
-            _known(self.reference, self.rows, "reference")
+        for key in ("reference", "subject"):
+            if (row := getattr(self, key)) is not None:
+                _known(row, self.rows, key)
         for name, there in self.columns.items():
             for row in there.cells:
                 _known(row, self.rows, f"columns.{name}.cells")
