@@ -22,7 +22,7 @@ from transferlab.evaluation.pictures import Pictures
 from transferlab.files import expanded, write_json
 from transferlab.map import LABELLED, UNLABELLED, Role, Sees, method_schema
 from transferlab.models import predictor as predictors
-from transferlab.models.predictor import Classifier
+from transferlab.models.predictor import Classifier, Predictor
 from transferlab.problem import Problem, view
 from transferlab.runs import COLLAPSED, FINISHED, RunFolder, digests_of, environment
 from transferlab.training.engine import Engine
@@ -44,17 +44,7 @@ def run(
         torch.set_num_threads(threads)
     device = pick_device(config.device.name)
     method = method_schema(config.names["method"]).module
-    write_json(
-        folder.path / "environment.json",
-        environment(
-            device=str(device),
-            accelerator=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
-            threads=torch.get_num_threads(),
-            precision=config.device.precision,
-            kernels=torch.backends.cpu.get_cpu_capability(),
-            layout="channels_last",
-        ),
-    )
+    write_json(folder.path / "environment.json", _environment(config, device))
     started = time.perf_counter()
     problem, truth, provenance = prepare(config, method.sees, device, found)
     _check_unchanged(config, found)
@@ -68,25 +58,7 @@ def run(
     options = method.Config(**vars(config.method))
     predictor = method.fit(options, problem, given_to_method(engine)).to(device).eval()
 
-    record, confusion = evaluator.final(predictor)
-    collapsed = evaluator.collapse(predictor, engine.rows, engine.steps)
-    edition = edition_name({role: of_role.edition for role, of_role in found.items()})
-    results = {
-        "method": config.names["method"], "source": config.names["source"], "target": config.names["target"],
-        "seed": config.seed, "edition": edition,
-        "digests": digests_of(found), "results_version": RESULTS_VERSION,
-        "status": COLLAPSED if collapsed else FINISHED, **({"reason": collapsed} if collapsed else {}),
-        "headline": method.sees.headline, "select": config.select, "precision": config.device.precision,
-        "steps": engine.steps,
-        "seconds": round(engine.watch.seconds, 2),
-        "images_per_second": round(engine.images / max(engine.watch.seconds, 1e-9), 1),
-        **naming.record(config), **record, **selections(engine.rows), **forgetting(engine.rows, record),
-        **engine.reports,
-    }  # fmt: skip
-    if config.select != "last":
-        results["selected"] = results[f"chosen_by_{config.select}"]
-    if engine.shared_model:
-        results["source_model"] = engine.shared_model
+    results, confusion = _results(config, found, engine, evaluator, predictor)
     predictors.save(folder.path / "checkpoints" / "predictor.safetensors", predictor, problem.classes)
     folder.write_metrics(engine.rows)
     write_json(folder.path / "results.json", results)
@@ -98,6 +70,44 @@ def run(
             pictures.draw(predictor, engine.rows, confusion, results.get("selected", ""))
 
     return results, draw
+
+
+def _environment(config: Config, device: torch.device) -> dict[str, Any]:
+    """What the numbers may depend on beside config and data."""
+    return environment(
+        device=str(device),
+        accelerator=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        threads=torch.get_num_threads(),
+        precision=config.device.precision,
+        kernels=torch.backends.cpu.get_cpu_capability(),
+        layout="channels_last",
+    )
+
+
+def _results(
+    config: Config, found: Mapping[str, Found], engine: Engine, evaluator: Evaluator, predictor: Predictor
+) -> tuple[dict[str, Any], np.ndarray]:
+    """The record of a trained predictor for results.json, and the target's confusion matrix."""
+    record, confusion = evaluator.final(predictor)
+    collapsed = evaluator.collapse(predictor, engine.rows, engine.steps)
+    sees = method_schema(config.names["method"]).sees
+    results = {
+        "method": config.names["method"], "source": config.names["source"], "target": config.names["target"],
+        "seed": config.seed, "edition": edition_name({role: data.edition for role, data in found.items()}),
+        "digests": digests_of(found), "results_version": RESULTS_VERSION,
+        "status": COLLAPSED if collapsed else FINISHED, **({"reason": collapsed} if collapsed else {}),
+        "headline": sees.headline, "select": config.select, "precision": config.device.precision,
+        "steps": engine.steps,
+        "seconds": round(engine.watch.seconds, 2),
+        "images_per_second": round(engine.images / max(engine.watch.seconds, 1e-9), 1),
+        **naming.record(config), **record, **selections(engine.rows), **forgetting(engine.rows, record),
+        **engine.reports,
+    }  # fmt: skip
+    if config.select != "last":
+        results["selected"] = results[f"chosen_by_{config.select}"]
+    if engine.shared_model:
+        results["source_model"] = engine.shared_model
+    return results, confusion
 
 
 def _check_unchanged(config: Config, found: Mapping[str, Found]) -> None:
@@ -164,10 +174,14 @@ def prepare(
         source_test=everything("source"),
         target_test=everything("target"),
     )
-    provenance = {f"{role}_{d.provenance.get('split', split)}":
-                  {**d.provenance, "shape": list(d.inputs.shape[1:]), "class_count": len(d.classes)}
-                  for split, sets in (("train", train), ("test", test)) for role, d in sets.items()}  # fmt: skip
-    return problem, truth, provenance
+    return problem, truth, _provenance(train, test)
+
+
+def _provenance(train: Mapping[str, Dataset], test: Mapping[str, Dataset]) -> dict[str, Any]:
+    """What each split of each domain was, for data.json."""
+    return {f"{role}_{d.provenance.get('split', split)}":
+            {**d.provenance, "shape": list(d.inputs.shape[1:]), "class_count": len(d.classes)}
+            for split, sets in (("train", train), ("test", test)) for role, d in sets.items()}  # fmt: skip
 
 
 def _told(found: Found, train: Dataset, test: Dataset) -> str:

@@ -21,6 +21,7 @@ from transferlab.map import LABELLED, UNLABELLED, Sees
 from transferlab.methods.heads import best_cost, hidden, linear, linear_svm
 from transferlab.methods.source import source_model
 from transferlab.models.aligned import Aligned, Nearest
+from transferlab.models.convnet import ConvNet
 from transferlab.models.normalisation import or_one
 from transferlab.models.zero_shot import vectors
 from transferlab.options import Case, Idle, Options
@@ -72,30 +73,7 @@ class Config(Options):
 def fit(config: Config, problem: Problem[Labelled, Unlabelled], run: Run) -> Aligned:
     net = source_model(problem, run) if config.features == "hidden" else None
     classes = len(problem.classes)
-
-    def align_each() -> dict[str, Tensor]:
-        # At random, because data may be sorted by class.
-        rows = [torch.randperm(len(v.inputs))[: config.samples].to(run.device) for v in problem.seen()]
-        inputs = {"source": problem.source.inputs[rows[0]], "target": problem.target.inputs[rows[1]]}
-        source, target = (
-            vectors(x, problem.kind) if net is None else hidden(run, net, x, domain) for domain, x in inputs.items()
-        )
-        labels = problem.source.labels[rows[0]]
-        alone = {"as they are": without_alignment(source, target, config.features == "inputs")}
-        found = {f"d={d}": align(source, target, d, config.features == "inputs")
-                 for d in candidates(config.dims, source, target)} if config.alignment else alone  # fmt: skip
-        tensors: dict[str, Tensor] = {}
-        for name, maps in found.items():
-            features = source @ maps["source"]["weight"].T + maps["source"]["bias"]
-            head = {"points": features, "labels": labels}
-            if config.classifier == "svm":
-                cost = best_cost(features, labels, config.strengths, problem.seed)
-                head = {**linear_svm(features, labels, classes, cost), "cost": torch.tensor(cost, dtype=torch.float64)}
-            for part, of_part in {**maps, "head": head}.items():
-                tensors |= {f"{name}/{part}/{key}": tensor for key, tensor in of_part.items()}
-        return tensors
-
-    aligned = run.once("align", align_each)
+    aligned = run.once("align", lambda: align_each(config, problem, run, net))
     names = sorted({key.split("/")[0] for key in aligned}, key=lambda name: len(aligned[f"{name}/source/bias"]))
 
     def predictor(name: str) -> Aligned:
@@ -117,6 +95,33 @@ def fit(config: Config, problem: Problem[Labelled, Unlabelled], run: Run) -> Ali
     if config.classifier == "svm":
         run.report({"cost": float(aligned[f"{chosen}/head/cost"])})
     return predictor(chosen)
+
+
+def align_each(
+    config: Config, problem: Problem[Labelled, Unlabelled], run: Run, net: ConvNet | None
+) -> dict[str, Tensor]:
+    """For each dimension the maps of both domains and the head on the aligned source, as <name>/<part>/<tensor>."""
+    # At random, because data may be sorted by class.
+    rows = [torch.randperm(len(v.inputs))[: config.samples].to(run.device) for v in problem.seen()]
+    inputs = {"source": problem.source.inputs[rows[0]], "target": problem.target.inputs[rows[1]]}
+    source, target = (
+        vectors(x, problem.kind) if net is None else hidden(run, net, x, domain) for domain, x in inputs.items()
+    )
+    labels, raw = problem.source.labels[rows[0]], config.features == "inputs"
+    found = {"as they are": without_alignment(source, target, raw)}
+    if config.alignment:
+        found = {f"d={d}": align(source, target, d, raw) for d in candidates(config.dims, source, target)}
+    tensors: dict[str, Tensor] = {}
+    for name, maps in found.items():
+        features = source @ maps["source"]["weight"].T + maps["source"]["bias"]
+        head = {"points": features, "labels": labels}
+        if config.classifier == "svm":
+            cost = best_cost(features, labels, config.strengths, problem.seed)
+            svm = linear_svm(features, labels, len(problem.classes), cost)
+            head = {**svm, "cost": torch.tensor(cost, dtype=torch.float64)}
+        for part, of_part in {**maps, "head": head}.items():
+            tensors |= {f"{name}/{part}/{key}": tensor for key, tensor in of_part.items()}
+    return tensors
 
 
 def candidates(dims: list[int], source: Tensor, target: Tensor) -> list[int]:
