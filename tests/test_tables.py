@@ -471,7 +471,7 @@ def test_editions_are_never_mixed_in_a_column(tmp_path, no_data):
 
     def record(edition, accuracy):
         editions = {"source": edition, "target": edition}
-        digests = wanted[0].digests if edition == "sample" else editions  # the sample is at hand
+        digests = wanted[0].digests if edition == "sample" else editions  # the sample is available
         status = {"status": "finished", "updated": "2026", "editions": editions, "digests": digests}
         results = {"target_accuracy": accuracy, "seconds": 1.0}
         return Record(tmp_path, wanted[0].config, True, status, results, {}, {})

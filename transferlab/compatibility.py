@@ -122,9 +122,9 @@ def _check_signatures(config: Config, found: Mapping[str, Found]) -> None:
     method, lengths = f"method={config.names['method']}", []
     for role, f in found.items():
         none = f"{method}: needs a signature of each class; {role}={config.names[role]} has none"
-        require(f.described > 0, none)
-        lengths.append(f"{role}={config.names[role]} of {f.described} numbers")
-    same = found["source"].described == found["target"].described
+        require(f.signature_size > 0, none)
+        lengths.append(f"{role}={config.names[role]} of {f.signature_size} numbers")
+    same = found["source"].signature_size == found["target"].signature_size
     require(same, f"{method}: needs signatures of one kind for all classes; {' and '.join(lengths)}")
 
 

@@ -23,7 +23,7 @@ from transferlab.options import places
 RESULTS_VERSION = 2
 """Of the results that this code gives. To be raised by every change after which a run of the same config and data ends
 with another results.json: of a method, a network, the training, how data is read or divided, a metric. Runs of another
-version are never resumed, taken for an answer or averaged with these; the store of shared models begins anew."""
+version are never resumed, taken for an answer or averaged with these; the store of shared models begins again."""
 
 
 def conf_dir() -> Path:
@@ -39,7 +39,7 @@ class DataConfig:
     root: str | None = None
     """Folder with the data sets; then $TRANSFERLAB_DATA, the user's cache and the network are tried."""
     edition: Literal["auto", "full", "sample"] = "auto"
-    """full: the data set's files; sample: the small real subset in the package; auto: full where it is at hand."""
+    """full: the data set's files; sample: the small real subset in the package; auto: full where it is available."""
     download: Literal["auto", "true", "false"] = "auto"
     """Whether files that are missing may be fetched from their public address."""
     validation: int = 5000

@@ -15,7 +15,7 @@ class UserError(Exception):
 
 
 class DataMissing(UserError):
-    """The files of data set ``name`` are not at hand; the line says how to get them."""
+    """The files of data set ``name`` are not available; the line says how to get them."""
 
     def __init__(self, message: str, name: str = "") -> None:
         super().__init__(message)

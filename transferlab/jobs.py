@@ -207,6 +207,6 @@ def _terminate_politely() -> None:
 
 
 def show_full_error() -> None:
-    """Show the whole traceback of the error at hand where HYDRA_FULL_ERROR asks for it."""
+    """Show the whole traceback of the current error where HYDRA_FULL_ERROR asks for it."""
     if os.environ.get("HYDRA_FULL_ERROR", "0") not in ("0", ""):
         traceback.print_exc()

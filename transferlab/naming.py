@@ -23,8 +23,8 @@ LONGEST = 48
 def differences(config: Config) -> dict[str, dict[str, Any]]:
     """What differs from the defaults: of ``source``, ``target``, ``method``, and of everything else as ``options``.
 
-    Where both domains come from one data set, what they differ in is told of both, but for "none". Keys of ``options``
-    have their section before a dot. Where and how fast it computes is left out.
+    Where both domains come from one data set, what they differ in is told of both, except for "none". Keys of
+    ``options`` have their section before a dot. Where and how fast it computes is left out.
     """
     told = {role: _changed(getattr(config, role)) for role in ("source", "target", "method")}
     ours, theirs = vars(config.source), vars(config.target)

@@ -49,7 +49,7 @@ RECORDS = (
     "config.json", "data.json", "environment.json", "results.json", "metrics.csv", "figures/features.csv",
     PREDICTOR,
 )  # fmt: skip
-"""The files of a run that are read again, but for status.json, which says what is in them."""
+"""The files of a run that are read again, except for status.json, which says what is in them."""
 EARLY = (".hydra", "run.log", ".lock", "config.json")
 """What a run that died before its first status may have left."""
 
@@ -263,7 +263,7 @@ def stored_config(path: Path) -> Config:
     """The config of the run in ``path``. Raises :class:`UserError` where there is none, or none to rely on."""
     require((path / "config.json").exists(), f"resume={path}: no run's folder (it has no config.json)")
     status = RunFolder(path).status
-    # Other records are made again; without these two nobody knows what the run was.
+    # Other records are rebuilt; without these two nobody knows what the run was.
     lost = status.get("damaged") in ("status.json", "config.json")
     require(not lost, f"resume={path}: {status.get('reason')}; start the run again with its own words")
     look_in(status.get("config_dir"))

@@ -26,7 +26,7 @@ def test_a_class_is_its_upper_and_its_lower_case():
 @pytest.mark.parametrize("name", ["mnist", "emnist_letters", "usps"])
 def test_sets_of_characters_describe_their_classes(name, no_data, tmp_path):
     found = find(name, tmp_path, classes=None)
-    assert found.described == found.load("test").signatures.shape[1] == 98
+    assert found.signature_size == found.load("test").signatures.shape[1] == 98
 
 
 def test_a_class_whose_signature_is_empty_is_refused(tmp_path, no_data):

@@ -122,7 +122,7 @@ def test_several_languages_are_tasks(root):
 @pytest.mark.parametrize(("name", "options", "words"), [
     ("fsdd", {"speakers": ["teo"]}, "fsdd.speakers: no teo; allowed are george, theo; did you mean theo"),
     ("spoken_digits", {"languages": []}, r"spoken_digits.languages=\[\]: at least one is needed"),
-    ("spoken_digits", {"languages": ["gujarati"] * 2}, "a language stands twice"),
+    ("spoken_digits", {"languages": ["gujarati"] * 2}, "a language is listed twice"),
 ])  # fmt: skip
 def test_bad_options_are_one_clear_line(root, name, options, words):
     with pytest.raises(UserError, match=words):

@@ -189,7 +189,7 @@ def test_features_with_words_for_labels_and_without_names(tmp_path):
         ({"labels": np.array(["cat"] * 8 + ["cow", "horse"])}, "labels row 8 (from 0) is cow; allowed are cat, horse"),
         ({"labels": np.array([0] * 9 + [1])}, "class horse needs rows for training and for testing"),
         ({"signatures": np.eye(3)}, "2 classes, but signatures of 3"),
-        ({"classes": np.array(["cat", "cat"])}, "a class stands twice"),
+        ({"classes": np.array(["cat", "cat"])}, "a class is listed twice"),
     ],
 )
 def test_wrong_features_are_one_clear_line(tmp_path, table, words):

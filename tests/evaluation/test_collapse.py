@@ -41,7 +41,7 @@ def test_one_answer_to_everything(loss):
 def test_weak_but_healthy_runs_are_left_alone(classes, accuracy, loss):
     labels = labels_of(classes)
     assert collapse(answers_with(labels, classes, accuracy), labels, [loss], 100) == ""
-    few = np.arange(classes).repeat(5)  # a few labels, most of which are known by heart
+    few = np.arange(classes).repeat(5)  # a few labels, most of which are memorised
     assert collapse(answers_with(few, classes, 0.8), few, [0.8 * np.log(classes)], 100) == ""
 
 

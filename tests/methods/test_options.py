@@ -85,7 +85,7 @@ def equal(one, two) -> bool:
 
 
 def close(one, two) -> bool:
-    """Whether two predictors answer alike, but for rounding, and their runs have the same record."""
+    """Whether two predictors answer alike, except for rounding, and their runs have the same record."""
     pairs = zip(one[2], two[2], strict=True)
     return one[3] == two[3] and all(torch.allclose(a, b, rtol=1e-3, atol=1e-3) for a, b in pairs)
 

@@ -74,14 +74,15 @@ class Settings(Protocol):
 
 @dataclass(frozen=True)
 class Found:
-    """A data set that is at hand; load("train" | "test") reads a split.
+    """A data set that is available; load("train" | "test") reads a split.
 
     classes is empty where the data has no labels. kind and shape: of one sample, (C, H, W), (1, T, F) or (D,). digest:
     of all that determines the samples but the options, files by their content; see
-    :func:`~transferlab.data.content.digest`. described: how many numbers describe each class, 0 where nothing does.
-    remark: what was met on the way that is not in the data. labels: those of a split, in its order, where they are
-    known without reading the inputs: then what they do not allow is refused before a run begins. idle: options of the
-    data set that change nothing here, each with what makes it so. classes_in: a folder in which each folder is a class.
+    :func:`~transferlab.data.content.digest`. signature_size: how many numbers describe each class, 0 where nothing
+    does. remark: what was met on the way that is not in the data. labels: those of a split, in its order, where they
+    are known without reading the inputs: then what they do not allow is refused before a run begins. idle: options of
+    the data set that change nothing here, each with what makes it so. classes_in: a folder in which each folder is a
+    class.
     """
 
     name: str
@@ -91,7 +92,7 @@ class Found:
     shape: tuple[int, ...]
     load: Callable[[str], Dataset]
     digest: str
-    described: int = 0
+    signature_size: int = 0
     remark: str = ""
     labels: Callable[[str], Labels] | None = None
     idle: Mapping[str, str] = field(default_factory=dict)

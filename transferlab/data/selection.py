@@ -34,7 +34,7 @@ class Selection:
                 hint = f"{where}.classes: no class {name}; allowed are {allowed}{_meant(name, found.classes)}"
                 require(name in found.classes, hint)
             require(
-                len(set(self.classes)) == len(self.classes), f"{where}.classes={self.classes}: a class stands twice"
+                len(set(self.classes)) == len(self.classes), f"{where}.classes={self.classes}: a class is listed twice"
             )
         if self.per_class is not None:
             require(self.per_class >= 1, f"{where}.per_class={self.per_class}: must be at least 1")

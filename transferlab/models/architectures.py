@@ -84,7 +84,7 @@ def depth(config: ModelConfig) -> int:
 
 
 def architecture(config: ModelConfig) -> Architecture:
-    """What ``config`` makes of a published one: ``width`` times the maps and hidden units, but for the critic."""
+    """What ``config`` makes of a published one: ``width`` times the maps and hidden units, except for the critic."""
     published = ARCHITECTURES.get(config.name, BACKBONE)
     label = published.label if config.hidden is None else config.hidden
     return Architecture(

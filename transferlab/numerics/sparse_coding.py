@@ -17,7 +17,7 @@ from transferlab.errors import require
 CHUNK = 4096
 """Rows that are encoded at a time: bounds the memory to about ten times this many codes."""
 BATCH = 512
-"""Rows that are encoded anew between two updates of the dictionary."""
+"""Rows that are encoded again between two updates of the dictionary."""
 CHECK_EVERY = 10
 """FISTA steps between two looks at the optimality conditions."""
 
@@ -78,7 +78,7 @@ def learn(
 ) -> tuple[Tensor, list[float]]:
     """A dictionary float32 [atoms, D] for samples [N, D], and the objective after each pass over them.
 
-    In each of the ``iterations`` passes, batches in random order are encoded anew, from their last codes on and to
+    In each of the ``iterations`` passes, batches in random order are encoded again, from their last codes on and to
     ``tolerance`` (see :func:`encode`), and after each the dictionary is updated by block coordinate descent (Mairal,
     Bach, Ponce, Sapiro, Online Dictionary Learning for Sparse Coding, ICML 2009, algorithm 2). A batch's codes replace
     its older ones in the statistics of all samples, and so every step lowers the one objective of all samples, while

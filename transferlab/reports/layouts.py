@@ -88,7 +88,7 @@ def escaped(words: str) -> str:
 
 
 def _used(rows: Rows) -> list[str]:
-    """The columns but for those that are empty throughout."""
+    """The columns except for those that are empty throughout."""
     return [c for c in rows[0] if any(row[c] for row in rows)]
 
 

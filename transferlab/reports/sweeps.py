@@ -187,7 +187,7 @@ def _flat(results: dict[str, Any]) -> dict[str, Any]:
 
 
 def _labels(jobs: Sequence[Job]) -> list[str]:
-    """Each job's overrides but for the seed and what all jobs share."""
+    """Each job's overrides except for the seed and what all jobs share."""
     shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
     kept = [[o for o in _without_seed(job) if o not in shared] for job in jobs]
     return [" ".join(words) or job.config.names["method"] for words, job in zip(kept, jobs, strict=True)]

@@ -79,8 +79,9 @@ def records(sweep: Path) -> Records:
 def answers(wanted: Sequence[Cell], known: Records) -> list[Answer]:
     """What the runs' folders say to each cell.
 
-    A run is an answer if this version of the code made it, on the data at hand. Of an edition that is not at hand, it
-    is the data of the newest run that counts, for all cells that ask for that data, so that they never mix.
+    A run is an answer if this version of the code made it, on the data that is available. Of an edition that is not
+    available, it is the data of the newest run that counts, for all cells that ask for that data, so that they never
+    mix.
     """
     fitting = [[r for r in known.get(cell.config.fingerprint({}), []) if _asked_for(cell, r)] for cell in wanted]
     newest: dict[str, Record] = {}
@@ -114,7 +115,7 @@ def _asked_for(cell: Cell, record: Record) -> bool:
 
 
 def _at_hand(cell: Cell, record: Record) -> bool:
-    """Whether the data at hand is the run's, as far as it is of the same edition."""
+    """Whether the available data is the run's, as far as it is of the same edition."""
     editions = record.status["editions"]
     same = [role for role in cell.digests if cell.editions[role] == editions[role]]
     return all(record.digests.get(role) == cell.digests[role] for role in same)

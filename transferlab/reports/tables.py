@@ -308,7 +308,7 @@ def _data(config: Config, render: bool) -> tuple[dict[str, Found], str, str]:
 
 
 def to_run(wanted: Sequence[Cell]) -> list[Cell]:
-    """The cells that are not done, but for those whose data is missing; rows may share a run."""
+    """The cells that are not done, except those whose data is missing; rows may share a run."""
     runs = {cell.folder: cell for cell in wanted if cell.digests}
     return [cell for folder, cell in runs.items() if RunFolder(folder).status.get("status") not in DONE]
 

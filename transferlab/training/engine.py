@@ -28,7 +28,7 @@ from transferlab.randomness import seed
 from transferlab.runs import RunFolder, orphaned
 from transferlab.training import checkpoint, parameters
 from transferlab.training.average import Average
-from transferlab.training.checkpoint import Learning
+from transferlab.training.checkpoint import TrainingState
 from transferlab.training.progress import Progress
 from transferlab.training.run import Draw, Loss, Losses, ParameterOptions, Run, Update
 from transferlab.training.schedules import annealed
@@ -79,24 +79,24 @@ class Engine(Run):
         steps: int | None = None,
         options: ParameterOptions | None = None,
     ) -> None:
-        both = nn.ModuleDict(modules)
+        trained = nn.ModuleDict(modules)
         of_step = [Update(updates)] if callable(updates) else updates
         train = self.config.train
         finished = self._finished(stage)
         if finished is not None:
-            storage.fill(both, finished, self._stage_file(stage))
-            both.eval()
+            storage.fill(trained, finished, self._stage_file(stage))
+            trained.eval()
             return
         steps = train.steps if steps is None else steps
-        optimiser = parameters.optimiser(train, both, options or {})
-        average = Average(both, train.average) if train.average else None
-        learning = Learning(both, optimiser, average)
-        begun = step = self._resume(stage, learning)
+        optimiser = parameters.optimiser(train, trained, options or {})
+        average = Average(trained, train.average) if train.average else None
+        state = TrainingState(trained, optimiser, average)
+        begun = step = self._resume(stage, state)
         evaluate_at = {round(steps * (i + 1) / train.evaluations) for i in range(train.evaluations)}
-        parameters.set_training(both)
+        parameters.set_training(trained)
         with closing(Progress(stage, steps, step)) as bar, self._stoppable(), self.watch.running():
             while step < steps:
-                losses = self._step(stage, step, step / steps, optimiser, both, of_step, batches)
+                losses = self._step(stage, step, step / steps, optimiser, trained, of_step, batches)
                 step += 1
                 if average:
                     average.update(step)
@@ -109,25 +109,25 @@ class Engine(Run):
                         with average.in_place() if average else nullcontext():
                             row |= self._measure(predictor)
                             if self._leads(row):
-                                learning.chosen.update({k: v.clone() for k, v in both.state_dict().items()})
-                        parameters.set_training(both)
+                                state.chosen.update({k: v.clone() for k, v in trained.state_dict().items()})
+                        parameters.set_training(trained)
                     self.rows.append(row)
                     bar.update(step, row, self.images / self.watch.seconds)
                 if (logged or step % train.checkpoint_every == 0) and orphaned():
                     self._stop = True
                 if step < steps and (self._stop or step % train.checkpoint_every == 0):
-                    self._checkpoint(stage, step, learning)
+                    self._checkpoint(stage, step, state)
                     if self._stop:
                         raise KeyboardInterrupt
-        both.eval()
+        trained.eval()
         if step > begun:
-            self._checkpoint(stage, step, learning)
+            self._checkpoint(stage, step, state)
         if average:
             average.swap()
-        if learning.chosen:
-            both.load_state_dict(learning.chosen)
+        if state.chosen:
+            trained.load_state_dict(state.chosen)
         self.steps += step
-        self._finish(stage, both.state_dict())
+        self._finish(stage, trained.state_dict())
         if self._stop:  # asked for in the last step, or while it was evaluated
             raise KeyboardInterrupt
 
@@ -181,15 +181,15 @@ class Engine(Run):
     ) -> None:
         if predictor is not None and self.config.select != "last":  # what this run selects is no other's
             return self.train(stage, modules, loss, batches, predictor)
-        both = nn.ModuleDict(modules)
+        trained = nn.ModuleDict(modules)
         train = {key: value for key, value in vars(self.config.train).items()
                  if key not in ("log_every", "checkpoint_every", "evaluations")}  # fmt: skip
 
         def work() -> dict[str, Tensor]:
             self.train(stage, modules, loss, batches, predictor)
-            return both.state_dict()
+            return trained.state_dict()
 
-        ingredients = {**both.state_dict(), "inputs": data.inputs, "labels": data.labels}
+        ingredients = {**trained.state_dict(), "inputs": data.inputs, "labels": data.labels}
         # Not all of a model is in its tensors: how inputs are normalised, how many units are dropped.
         settings = {"train": train, "model": vars(self.config.model)}
         self._share(stage, work, ingredients, settings, take=predictor is None)
@@ -279,7 +279,7 @@ class Engine(Run):
         return self.folder.path / "checkpoints" / f"stage-{stage}.safetensors"
 
     def _counters(self) -> dict[str, Any]:
-        """All that a run is but for its tensors: what is written with them, and taken up again with them."""
+        """All that a run is except for its tensors: what is written with them, and taken up again with them."""
         return {
             "steps": self.steps, "seconds": self.watch.seconds, "images": self.images, "rows": self.rows,
             "source_model": self.shared_model,
@@ -320,8 +320,8 @@ class Engine(Run):
         self._take_up(found[1])
         return found[0]
 
-    def _checkpoint(self, stage: str, step: int, learning: Learning) -> None:
-        tensors, scalars = checkpoint.pack(learning)
+    def _checkpoint(self, stage: str, step: int, state: TrainingState) -> None:
+        tensors, scalars = checkpoint.pack(state)
         last = self.folder.path / "checkpoints" / "last.safetensors"
         if last.exists():
             last.replace(last.with_name("previous.safetensors"))
@@ -338,16 +338,16 @@ class Engine(Run):
                 return path, *found
         return None
 
-    def _resume(self, stage: str, learning: Learning) -> int:
+    def _resume(self, stage: str, state: TrainingState) -> int:
         """Load this stage's last whole checkpoint, if there is one; the step to go on from."""
         found = self._last(stage)
         if found is None:
             return 0
-        path, tensors, state = found
-        checkpoint.unpack(tensors, state["optimiser"], learning, path)
-        self._take_up(state)
-        log.info("%s: continuing at step %d", stage, state["step"])
-        return int(state["step"])
+        path, tensors, left = found
+        checkpoint.unpack(tensors, left["optimiser"], state, path)
+        self._take_up(left)
+        log.info("%s: continuing at step %d", stage, left["step"])
+        return int(left["step"])
 
     def _finish(self, stage: str, tensors: Mapping[str, Tensor]) -> None:
         storage.write(self._stage_file(stage), tensors, self._texts(stage, 0, self._counters()))

@@ -85,7 +85,7 @@ def cached(name: str, ingredients: Sequence[object], count: int, make: Callable[
 
 
 def balanced(count: int, classes: int, seed: int, split: str) -> np.ndarray:
-    """int64 [count]: each class as often as the others, but for one, in random order."""
+    """int64 [count]: each class as often as the others, except for one, in random order."""
     return np.random.default_rng([seed, split == "test"]).permutation(np.arange(count) % classes)
 
 

@@ -1,4 +1,4 @@
-"""Colour photographs to cut patches from: BSDS500 where it is at hand, else those inside two libraries."""
+"""Colour photographs to cut patches from: BSDS500 where it is available, else those inside two libraries."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def bsds500(settings: Settings) -> Photographs | None:
 
 
 def best(name: str, settings: Settings) -> Photographs:
-    """BSDS500's where they are at hand, else the packaged ones, for data set ``name``.
+    """BSDS500's where they are available, else the packaged ones, for data set ``name``.
 
     Raises :class:`DataMissing` where the settings ask for BSDS500's.
     """

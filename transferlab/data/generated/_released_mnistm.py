@@ -28,7 +28,7 @@ PICKLES = ("mnist_m_data.pkl", "mnistm_data.pkl", "mnistm.pkl", "keras_mnistm.pk
 def find(settings: Settings, classes: tuple[str, ...]) -> Found:
     """The released set in one of its layouts. Raises :class:`UserError` where there is none.
 
-    Only the authors' pictures, all of them, are the edition released. Arrays are what others have made again, with
+    Only the authors' pictures, all of them, are the edition released. Arrays are what others have rebuilt, with
     other patches, and some with other digits: each an edition of its own.
     """
     for folder in (root / name for root in roots(settings) for name in FOLDERS):

@@ -30,9 +30,9 @@ class Config(Selection):
     """MNIST-M (Ganin & Lempitsky, ICML 2015, section 4)."""
 
     build: Literal["generated", "released"] = "generated"
-    """generated from MNIST and photographs; or the authors' released files, where they are at hand."""
+    """generated from MNIST and photographs; or the authors' released files, where they are available."""
     photographs: Literal["auto", "bsds500", "packaged"] = "auto"
-    """What patches are cut from: BSDS500, the three photographs inside the libraries, or the better at hand."""
+    """What patches are cut from: BSDS500, the three photographs inside the libraries, or the better available."""
     seed: int = 0
     """Seed of the patches; the same for all runs that are to be compared."""
 
@@ -80,7 +80,7 @@ def _photographs(options: Config, settings: Settings, edition: str) -> Photograp
         asked = "mnistm.photographs=bsds500" if options.photographs == "bsds500" else "mnistm: data.edition=full"
         raise DataMissing(f"{asked}: BSDS500 not found; {where()}, or choose photographs=packaged", "BSDS500")
     if found is None:
-        log.warning("mnistm: BSDS500 is not at hand, patches come from the three packaged photographs")
+        log.warning("mnistm: BSDS500 is not available, patches come from the three packaged photographs")
     return found or packaged()
 
 

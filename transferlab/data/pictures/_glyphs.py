@@ -25,7 +25,9 @@ def described(found: Found) -> Found:
         return dataclasses.replace(found.load(split), signatures=bitmaps(found.classes))
 
     signatures = drawn(lambda: bitmaps(found.classes), found.classes, digest([Path(__file__)]))
-    return dataclasses.replace(found, load=load, digest=digest([], found.digest, signatures), described=2 * SIZE**2)
+    return dataclasses.replace(
+        found, load=load, digest=digest([], found.digest, signatures), signature_size=2 * SIZE**2
+    )
 
 
 @cache

@@ -36,7 +36,7 @@ def find(options: Config, settings: Settings) -> Found:
     languages = list(options.languages)
     where = f"spoken_digits.languages={languages}"
     require(len(languages) >= 1, f"{where}: at least one is needed")
-    require(len(set(languages)) == len(languages), f"{where}: a language stands twice")
+    require(len(set(languages)) == len(languages), f"{where}: a language is listed twice")
     found = [_find(language, settings) for language in languages]
     if len(found) == 1:
         return found[0]

@@ -80,7 +80,9 @@ def find(options: Config, settings: Settings) -> Found:
         return Dataset(inputs, of_split(split).labels, classes, record, signatures[wanted])
 
     shape, described = features.shape[1:], signatures.shape[1]
-    return Found("awa1", edition, classes, VECTORS, shape, load, digest(paths), described=described, labels=of_split)
+    return Found(
+        "awa1", edition, classes, VECTORS, shape, load, digest(paths), signature_size=described, labels=of_split
+    )
 
 
 def _rows(labels: np.ndarray, label: int, part: str, split: str) -> np.ndarray:

@@ -244,7 +244,7 @@ def _classes(
     if len(wrong):
         raise UserError(f"{path}: {key} row {wrong[0]} (from 0) is {_word(values[wrong[0]])}; allowed are {allowed}")
     require("" not in names, f"{path}: a class has no name")
-    require(len(set(names)) == len(names), f"{path}: a class stands twice among {', '.join(names)}")
+    require(len(set(names)) == len(names), f"{path}: a class is listed twice among {', '.join(names)}")
     there = set(numbers.tolist())
     empty = [name for i, name in enumerate(names) if i not in there]
     require(not empty, f"{path}: class {some(empty)} has no row in {key}")

@@ -2,7 +2,7 @@
 
 Near in outputs. With the same classes, KL divergence regularised adaptation (Yu, Yao, Su, Li, Seide, ICASSP 2013):
 cross-entropy against (1 - rho) times the label plus rho times the source model's own answer, which is
-(1 - rho) CE + rho KL but for a constant. With other classes, learning without forgetting (Li & Hoiem, ECCV 2016): the
+(1 - rho) CE + rho KL up to a constant. With other classes, learning without forgetting (Li & Hoiem, ECCV 2016): the
 old head's softened answers on the new inputs are to stay.
 
 Near in weights. L2-SP (Li, Grandvalet, Davoine, ICML 2018): alpha/2 ||w - w_0||^2 + beta/2 ||w_head||^2.

@@ -119,7 +119,7 @@ class LogVariances(nn.Module):
     def weighted(self, losses: Losses) -> Losses:
         """e^-s L + s/2 for each classification loss (Kendall et al. 2018, equation 10); s is kept within -2 and 5.
 
-        Few labels are soon learned by heart, and e^-s would grow without end as their loss falls.
+        Few labels are soon memorised, and e^-s would grow without end as their loss falls.
         """
         with torch.no_grad():
             self.s.clamp_(-2, 5)
