@@ -97,17 +97,22 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], path: Path, selected: str
     left.set(title="losses", xlabel="step")
     right.set(title="accuracy on test inputs", xlabel="step", ylim=(0, 1.02))
     for axes in (left, right):
-        for place, (stage, start) in enumerate(starts.items() if len(starts) > 1 else ()):
-            axes.axvline(start, color="0.7", lw=0.8)
-            # At three heights, because a short stage leaves no room beside the next one's name.
-            style = {"rotation": 90, "va": "top", "fontsize": 7, "color": "0.4", "clip_on": True}
-            axes.text(start, 0.98 - 0.3 * (place % 3), f" {stage}", transform=axes.get_xaxis_transform(), **style)
-        axes.grid(alpha=0.25)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axes.spines[["top", "right"]].set_visible(False)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, fontsize=8)
+        _name_stages(axes, starts if len(starts) > 1 else {})
     save_chart(figure, path)
+
+
+def _name_stages(axes: Any, starts: Mapping[str, int]) -> None:
+    """A line and a name where each stage begins, and what all curves over steps have."""
+    for place, (stage, start) in enumerate(starts.items()):
+        axes.axvline(start, color="0.7", lw=0.8)
+        # At three heights, because a short stage leaves no room beside the next one's name.
+        style = {"rotation": 90, "va": "top", "fontsize": 7, "color": "0.4", "clip_on": True}
+        axes.text(start, 0.98 - 0.3 * (place % 3), f" {stage}", transform=axes.get_xaxis_transform(), **style)
+    axes.grid(alpha=0.25)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=8)
 
 
 def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], path: Path, title: str) -> None:

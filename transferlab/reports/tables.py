@@ -175,8 +175,8 @@ class Cell:
         return self.sweep / plan.run_name(self.config, self.digests)
 
 
-def request(words: Sequence[str]) -> Request:
-    """Read a command line. Raises :class:`UserError` for a name that is not there."""
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    """The flags in ``words``, and the words."""
     parser = argparse.ArgumentParser(prog="transferlab table", description="Run what is missing of a table; write it.")
     parser.add_argument("words", nargs="*", metavar="name [rows=a,b] [columns=c,d] [seeds=3 or 0,5] [key=value …]")
     parser.add_argument("--config-dir", help="folder with more of table/ and the other groups")
@@ -186,7 +186,12 @@ def request(words: Sequence[str]) -> Request:
     only.add_argument("--from", dest="records", type=Path, help="run nothing: write the table from this runs.csv")
     parser.add_argument("--docs", type=Path, help="folder that gets the record, <name>.csv, and the page, <name>.md")
     parser.error = plan.refuse  # type: ignore[method-assign]
-    args = parser.parse_intermixed_args(list(words))
+    return parser.parse_intermixed_args(list(words))
+
+
+def request(words: Sequence[str]) -> Request:
+    """Read a command line. Raises :class:`UserError` for a name that is not there."""
+    args = _parsed(words)
     require(bool(args.words), f"table: say which; allowed are {', '.join(table_files(args.config_dir))}")
     name, *rest = args.words
     table = load(name, args.config_dir)

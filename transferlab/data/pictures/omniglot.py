@@ -52,15 +52,7 @@ def find(options: Config, settings: Settings) -> Found:
     """
     paths = _paths(settings)
     if paths:
-        drawers: dict[str, set[int]] = {}
-        for name in names(paths):
-            if parts := _parse(name):
-                drawers.setdefault(parts[0], set()).add(parts[1])
-        require(len(drawers) > 0, f"{paths[0]}: holds no <alphabet>/character01/0001_01.png")
-        for character, there in drawers.items():
-            missing = len(DRAWERS - there)
-            require(there == DRAWERS, f"{paths[0]}: {character} lacks {missing} of {len(DRAWERS)} drawings")
-        everything = tuple(sorted(drawers))
+        everything = _characters(paths)
         edition = "+".join(path.stem.removeprefix("images_background").removeprefix("_") or "full" for path in paths)
     else:
         everything = tuple(f"{name}/character{i + 1:02}" for name, count in SAMPLE.items() for i in range(count))
@@ -91,6 +83,19 @@ def find(options: Config, settings: Settings) -> Found:
         return Dataset(images, labels, classes, record)
 
     return Found("omniglot", edition, classes, IMAGES, shape, load, content, labels=of_split)
+
+
+def _characters(paths: Paths) -> tuple[str, ...]:
+    """Every character there is, each of which must have its 20 drawings."""
+    drawers: dict[str, set[int]] = {}
+    for name in names(paths):
+        if parts := _parse(name):
+            drawers.setdefault(parts[0], set()).add(parts[1])
+    require(len(drawers) > 0, f"{paths[0]}: holds no <alphabet>/character01/0001_01.png")
+    for character, there in drawers.items():
+        missing = len(DRAWERS - there)
+        require(there == DRAWERS, f"{paths[0]}: {character} lacks {missing} of {len(DRAWERS)} drawings")
+    return tuple(sorted(drawers))
 
 
 def _paths(settings: Settings) -> Paths:

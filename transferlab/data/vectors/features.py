@@ -243,6 +243,12 @@ def _classes(
     wrong = np.flatnonzero(numbers < 0)
     if len(wrong):
         raise UserError(f"{path}: {key} row {wrong[0]} (from 0) is {_word(values[wrong[0]])}; allowed are {allowed}")
+    _check_classes(path, key, names, numbers, described)
+    return numbers, tuple(names)
+
+
+def _check_classes(path: Path, key: str, names: list[str], numbers: np.ndarray, described: np.ndarray | None) -> None:
+    """Refuse classes without a name, a row or a signature of their own."""
     require("" not in names, f"{path}: a class has no name")
     require(len(set(names)) == len(names), f"{path}: a class is listed twice among {', '.join(names)}")
     there = set(numbers.tolist())
@@ -252,7 +258,6 @@ def _classes(
     require(fits, f"{path}: {len(names)} classes, but signatures of {0 if described is None else len(described)}")
     for name, row in zip(names, described if described is not None else ()):
         require(bool(row.any()), f"{path}: class {name} has no signature: its numbers are all 0")
-    return numbers, tuple(names)
 
 
 def _check_all(path: Path, key: str, missing: Sequence[bool] | np.ndarray, what: str) -> None:
