@@ -34,6 +34,10 @@ def test_over_seeds_is_students():
     expected = scipy.stats.t.interval(0.95, 3, np.mean(values), scipy.stats.sem(values))
     assert intervals.over_seeds(values) == pytest.approx(expected)
     assert intervals.over_seeds([0.7]) is None
+    low, high = intervals.of_metric([0.96, 0.98], "target_accuracy")
+    assert high == 1 and low == intervals.over_seeds([0.96, 0.98])[0]
+    assert intervals.of_metric([0.07, 0.12], "source_accuracy")[0] == 0
+    assert intervals.of_metric([0.96, 0.98], "cluster_entropy")[1] > 1
 
 
 def test_only_the_seeds_of_both_are_paired():

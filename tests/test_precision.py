@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import command
 from transferlab import precision
-from transferlab.config import from_plain
+from transferlab.config import ModelConfig, from_plain
 
 
 def settings(method="dann", width=0.1, chosen="auto"):
@@ -42,6 +42,7 @@ def test_it_is_measured_once_for_each_net(clock):
     seconds["bf16"] = 9.0
     assert chosen() == "bf16" and len(asked) == 1
     assert chosen(width=0.2) == "float32" and len(asked) == 2
+    assert asked[0]["model"].keys() == vars(ModelConfig()).keys()  # the whole of it is what is kept under
     assert (
         chosen(chosen="bf16") == "bf16" and chosen("zero_shot") == "float32" and len(asked) == 2
     )  # nothing to measure

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import typing
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from tests.conftest import command
 from transferlab import config as module
-from transferlab import dispatch, plan
+from transferlab import dispatch, plan, testing
 from transferlab.config import DataConfig, DeviceConfig, ModelConfig, TrainConfig, from_plain
 from transferlab.data import config_class
 from transferlab.data import names as data_sets
@@ -213,3 +214,18 @@ def test_data_that_changes_while_it_is_read_is_the_result_of_nothing(tmp_path, m
     assert status["status"] == "failed" and not (tmp_path / "run" / "results.json").exists()
     changed = "source=features and target=features: changed while the data was read; start the command again"
     assert status["reason"] == changed
+
+
+KEYS = {
+    "dann": "7203",
+    "eszsl": "4223",
+}
+
+
+@pytest.mark.parametrize("method", KEYS)
+def test_what_a_record_holds_is_of_its_version(tmp_path, no_data, method):
+    """A record that gains or loses a key is one of another version: raise RESULTS_VERSION, then change this."""
+    options = {"gamma": [10.0], "lam": [0.3], "kernel": "linear"} if method == "eszsl" else {}
+    folder = testing.finished(testing.tiny(method, options), tmp_path / "run")
+    digest = hashlib.sha256(" ".join(sorted(folder.results)).encode()).hexdigest()[:4]
+    assert (module.RESULTS_VERSION, digest) == (3, KEYS[method])

@@ -85,6 +85,10 @@ def _check_inputs(config: Config, sees: Sees, found: Mapping[str, Found]) -> Non
     images = kinds == [IMAGES, IMAGES]  # brought to model.input_size
     require(images or ours == theirs, f"inputs of another shape in each domain: {both}")
     require(kinds[0] == kinds[1], f"inputs of another kind in each domain: {both}, {' and '.join(kinds)}")
+    for role in ("source", "target"):
+        own, size = getattr(getattr(config, role), "size", None), config.model.input_size
+        lost = f"{role}={config.names[role]} is read at {own} pixels, which are fewer; add {role}.size={size}"
+        require(not images or own is None or own >= size, f"model.input_size={size}: {lost}")
     if idle.trains_net(config):
         fits = kinds[0] == IMAGES if is_backbone(config.model) else kinds[0] != VECTORS or config.model.name == "mlp"
         require(fits, f"model={config.model.name}: is for images, {both}; use model=mlp")

@@ -20,7 +20,7 @@ from transferlab.files import expanded
 from transferlab.map import PACKAGE, method_schema, own_code
 from transferlab.options import places
 
-RESULTS_VERSION = 2
+RESULTS_VERSION = 3
 """Of the results that this code gives. To be raised by every change after which a run of the same config and data ends
 with another results.json: of a method, a network, the training, how data is read or divided, a metric. Runs of another
 version are never resumed, taken for an answer or averaged with these; the store of shared models begins again."""

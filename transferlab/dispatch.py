@@ -139,7 +139,7 @@ def prepare(
     rows: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for role in ("source", "target"):
         train[role], test[role] = found[role].load("train"), found[role].load("test")
-        log.info("%s: %s", role, _told(found[role], train[role], test[role]))
+        log.info("%s: %s", role, _told(found[role], train[role], test[role], size))
         rows[role] = compatibility.training_rows(config, role, getattr(sees, role), train[role], found[role].classes)
     kind = found["target"].kind  # of both domains, as compatibility has seen to
 
@@ -184,7 +184,7 @@ def _provenance(train: Mapping[str, Dataset], test: Mapping[str, Dataset]) -> di
             for split, sets in (("train", train), ("test", test)) for role, d in sets.items()}  # fmt: skip
 
 
-def _told(found: Found, train: Dataset, test: Dataset) -> str:
+def _told(found: Found, train: Dataset, test: Dataset, size: int) -> str:
     """What was read, and what was passed over, on one line."""
     names = (*found.classes[:3], "…") if len(found.classes) > 4 else found.classes
     classes = f"{len(found.classes)} classes ({', '.join(names)})" if names else "no labels"
@@ -193,4 +193,5 @@ def _told(found: Found, train: Dataset, test: Dataset) -> str:
     alike = [name for name in found.classes if written[name.casefold()] > 1]
     differ = f"{some(alike)} are different classes" if alike else ""
     counts = f"{found.name} {found.edition}, {classes}, {len(train)} + {len(test)} {kind}"
-    return ", ".join(filter(None, (counts, found.remark, differ)))
+    larger = f"enlarged to {size} pixels" if found.kind == IMAGES and min(found.shape[1:]) < size else ""
+    return ", ".join(filter(None, (counts, larger, found.remark, differ)))

@@ -44,6 +44,14 @@ def over_seeds(values: Sequence[float]) -> Interval | None:
     return mean - half, mean + half
 
 
+def of_metric(values: Sequence[float], metric: str) -> Interval | None:
+    """:func:`over_seeds` of a figure of results.json, cut at 0 and 1 where it is an accuracy: no mean lies beyond."""
+    interval = over_seeds(values)
+    if interval is None or "accuracy" not in metric:
+        return interval
+    return max(0.0, interval[0]), min(1.0, interval[1])
+
+
 def differences(values: Mapping[int, float], reference: Mapping[int, float]) -> list[float]:
     """Of the seeds in both, value less reference: the seed's data order and labelled samples are the same in both."""
     return [value - reference[seed] for seed, value in values.items() if seed in reference]

@@ -44,8 +44,7 @@ def resolved(config: Config) -> Config:
 
 def _speedup(config: Config) -> float:
     """How many times as fast as float32 bf16 trains the net here: kept, or else measured."""
-    net = {key: getattr(config.model, key) for key in ("name", "width", "input_size", "batch_norm")}
-    asked = {"device": config.device.name, "batch_size": config.train.batch_size, "model": net}
+    asked = {"device": config.device.name, "batch_size": config.train.batch_size, "model": vars(config.model)}
     gpus = sorted(path.read_text() for path in Path("/proc/driver/nvidia/gpus").glob("*/information"))
     here = {"processor": processor(), "torch": version("torch"), "gpus": gpus,
             "visible": os.environ.get("CUDA_VISIBLE_DEVICES")}  # fmt: skip

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import command
+from tests.methods import tiny
+from transferlab import testing
 from transferlab.evaluation.collapse import collapse, label_losses
+from transferlab.map import method_files, method_schema
 
 RNG = np.random.default_rng(0)
 
@@ -98,3 +101,21 @@ def test_a_collapsed_run_says_so_everywhere_and_is_complete(tmp_path):
         assert sorted(row["status"] for row in csv.DictReader(file)) == ["collapsed", "finished"]
     again = command(f"resume={folders['empty.npz']}", cwd=tmp_path)
     assert again.returncode == 0 and "finished before" in again.stderr
+
+
+@pytest.mark.parametrize("method", method_files())
+def test_every_method_that_learns_labels_step_by_step_logs_their_loss_by_one_name(tmp_path, method):
+    sees = method_schema(method).sees
+    if not (sees.net and sees.steps):
+        pytest.skip("it trains no net step by step")
+    _, engine = tiny.learn(tmp_path, tiny.settings(method), tiny.problem(method, "vectors", same=False)
+                           if sees.classes == "any" else tiny.problem(method, "vectors"))  # fmt: skip
+    assert label_losses(engine.rows)
+
+
+@pytest.mark.parametrize(("method", "options"), [
+    ("multitask", {}), ("multitask", {"weighting": "uncertainty"}), ("mcd", {}), ("mean_teacher", {}),
+])  # fmt: skip
+def test_methods_that_never_learn_collapse(tmp_path, no_data, method, options):
+    config = testing.tiny(method, options, steps=60, lr=1e-7, log_every=20)
+    assert testing.finished(config, tmp_path).status["status"] == "collapsed"

@@ -52,5 +52,8 @@ def collapse(answers: np.ndarray, labels: np.ndarray, losses: Sequence[float], s
 
 
 def label_losses(rows: Sequence[Mapping[str, Any]]) -> list[float]:
-    """The label losses of the last :data:`LAST` log points that have one, from the rows of metrics.csv."""
+    """The label losses of the last :data:`LAST` log points that have one, from the rows of metrics.csv.
+
+    Every method that learns from labels step by step calls the cross-entropy of the predictor that it returns "label".
+    """
     return [float(row["loss/label"]) for row in rows if "loss/label" in row][-LAST:]

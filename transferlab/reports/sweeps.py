@@ -157,7 +157,7 @@ def _compared(key: tuple[Any, ...], runs: dict[int, Any], groups: dict[tuple[Any
     return {
         "source": source, "target": target, "labels each": "" if per_class is None else str(per_class), "row": row,
         "n": str(len(numbers)), "mean ± std": layouts.spread(numbers), "metric": naming.metric_words(min(metrics)),
-        "95 % over seeds": layouts.interval(intervals.over_seeds(numbers), digits),
+        "95 % over seeds": layouts.interval(intervals.of_metric(numbers, min(metrics)), digits),
         "test samples": str(max(counts)) if counts else "",
         f"minus {reference}": layouts.difference(paired, fine),
         "95 %": layouts.interval(intervals.over_seeds(paired), fine, sign=True),
@@ -211,7 +211,7 @@ def grouped(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> list[dict
         reasons = "; ".join(dict.fromkeys(f"{r['status']}: {r.get('reason', '')}" for r in members if r not in done))
         key = metric[label]
         values = [r[key] for r in done if key in r]
-        ends = intervals.over_seeds(values) or next(((r[f"{key}_low"], r[f"{key}_high"]) for r in done
+        ends = intervals.of_metric(values, key) or next(((r[f"{key}_low"], r[f"{key}_high"]) for r in done
                                                      if f"{key}_low" in r), None)  # fmt: skip
         half = (ends[1] - ends[0]) / 2 if ends else None
         rows.append({

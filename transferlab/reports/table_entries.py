@@ -129,7 +129,7 @@ def flat(table: Table, found: Sequence[Entry]) -> list[dict[str, Any]]:
 def _flat(table: Table, entry: Entry, column: Mapping[str, Entry]) -> dict[str, Any]:
     values = list(entry.values.values())
     mean = statistics.fmean(values) if values else None
-    low, high = intervals.over_seeds(values) or (None, None)
+    low, high = intervals.of_metric(values, entry.metric) or (None, None)
     paired = paired_differences(table, entry, column)
     paired_low, paired_high = intervals.over_seeds(paired) or (None, None)
     lower, upper = (column.get(row) for row in table.gap or ("", ""))

@@ -42,7 +42,7 @@ def details(table: Table, found: Sequence[Entry]) -> list[dict[str, str]]:
     for entry, line in zip(found, flat(table, found), strict=True):
         values = list(entry.values.values())
         paired = paired_differences(table, entry, {e.row: e for e in found if e.heading == entry.heading})
-        ends = intervals.over_seeds(values)
+        ends = intervals.of_metric(values, entry.metric)
         digits = layouts.decimals(paired)
         row = {
             "column": entry.heading, "row": entry.row,

@@ -48,14 +48,15 @@ def fit(config: Config, problem: Problem[Labelled, Unlabelled], run: Run) -> Cla
         return [net.classify(features, batch.domains) for net in (first, second)]
 
     def classify(batch, progress):
-        logits = [batch.split(of_both)[0] for of_both in answers(batch)]
-        return {f"label_{i}": F.cross_entropy(x, batch.source.labels) for i, x in enumerate(logits, 1)}
+        (source_1, _), (source_2, _) = map(batch.split, answers(batch))
+        labels = batch.source.labels
+        return {"label": F.cross_entropy(source_1, labels), "label_2": F.cross_entropy(source_2, labels)}
 
     def part(batch, progress):
         (source_1, target_1), (source_2, target_2) = map(batch.split, answers(batch))
         labels = batch.source.labels
         return {
-            "label_1": F.cross_entropy(source_1, labels),
+            "label": F.cross_entropy(source_1, labels),
             "label_2": F.cross_entropy(source_2, labels),
             "parting": -config.weight * discrepancy(target_1, target_2),
         }

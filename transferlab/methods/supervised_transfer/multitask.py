@@ -59,7 +59,9 @@ def fit(config: Config, problem: Problem[Labelled, Labelled], run: Run) -> Class
     def loss(batch, progress):
         losses = {"target": F.cross_entropy(target(batch.target.inputs, "target"), batch.target.labels)}
         losses |= task_losses(source(batch.source.inputs, "source"), batch.source.labels, tasks)
-        return weights.weighted(losses) if config.weighting == "uncertainty" else losses
+        if config.weighting == "uncertainty":  # the target's own loss stands beside what is made of it
+            return {"label": losses["target"].detach(), **weights.weighted(losses)}
+        return {"label": losses.pop("target"), **losses}
 
     def projected(losses: Losses) -> None:
         project_conflicting(losses, [p for module in shared for p in module.parameters()])
