@@ -67,7 +67,7 @@ BAD = {
     "-sc install=csh": "--shell-completion: No completion plugin for 'csh'",
     "table few_sho": "table=few_sho: no such table; .*did you mean few_shot",
     "table few_shot hydra.run.dir=x": "hydra.run.dir=x: is for a single run",
-    "resume=nowhere --config-dir .": "a run goes on with its own config; leave out the other words",
+    "resume=nowhere --config-dir .": "resume=nowhere: no run's folder",
     "table=dann": "table: is a word of its own: transferlab table <name>",
     "hydra.mode=MULTIRUN": "hydra.mode: -m before the words makes a sweep",
     "hydra.run.dir=${nope}": "hydra.run.dir: Interpolation key 'nope' not found",

@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import Started
 from transferlab import storage
-from transferlab.cli import _resume
+from transferlab.cli import resume
 from transferlab.config import from_plain
 from transferlab.errors import UserError
 from transferlab.evaluation import figures
@@ -180,14 +180,14 @@ def test_a_picture_that_cannot_be_drawn_costs_itself_alone(tmp_path, files, monk
 
 
 @pytest.mark.parametrize("name", ["config.json", "status.json"])
-def test_a_run_whose_own_words_are_lost_is_not_resumed(tmp_path, two_runs, name):
+def test_a_run_whose_own_words_are_lost_is_notresumed(tmp_path, two_runs, name):
     place = shutil.copytree(two_runs["killed"] / "run", tmp_path / "run")
     path = place / name
     path.write_bytes(MANGLED["with another digit"](path.read_bytes()))
     with pytest.raises(
         UserError, match=f"resume=.*{name}: changed since it was written.*; start the run again"
     ) as error:
-        _resume(place)
+        resume(place)
     assert "\n" not in str(error.value)
 
 

@@ -1,6 +1,8 @@
 """Methods and data sets of a user's own folder, in every verb; and the Python face."""
 
 import re
+import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -105,6 +107,13 @@ def test_a_run_is_of_the_code_that_made_it(tmp_path, own):
 
 
 @pytest.mark.parametrize(("file", "text", "line"), [
+    ("method/mine.py", METHOD.replace("Sees(source=LABELLED, target=UNLABELLED)", "3"), "sees must be a Sees"),
+    ("method/mine.py", METHOD.replace("@dataclass", "").replace("source_only.Config", "object"),
+     "mine.py: Config must be a dataclass that inherits Options"),
+    ("method/mine.py", "from __future__ import annotations\n" + METHOD.replace(": float", ": flaot"), "mine.py: Config has a field of unknown type"),
+    ("method/mine.py", METHOD + "raise SystemExit(0)\n", r"mine.py: cannot be imported \(SystemExit"),
+    ("source/blobs.py", BLOBS.replace("def find", "def fnd"), "blobs.py: a data set needs Config and find; .* no find"),
+    ("source/blobs.py", BLOBS.replace("return Found", "Found"), "blobs.py: find must return a Found, not NoneType"),
     ("method/mine.py", METHOD + "def", r"mine.py: cannot be imported \(SyntaxError"),
     ("method/mine.py", METHOD.replace("sees =", "seen ="), "mine.py: a method needs sees, Config and fit; .* no sees"),
     ("method/dann.py", METHOD, "dann.py: there is a module of this name already, .*; call it otherwise"),
@@ -162,3 +171,77 @@ def test_the_pages_examples_are_complete(tmp_path, no_data):
     done("--config-dir", "mine", *words, cwd=tmp_path)
     check_method("smoothed", tmp_path / "runs", tmp_path / "mine")
     the_map.look_in(None)
+
+
+def test_what_fit_returns_must_be_a_kind_of_predictor(tmp_path, own):
+    for text, line in (("pass", "a NoneType"), ("return run.net(problem)", "a ConvNet"),
+                       ("return Mine(run.net(problem))", "a Mine")):  # fmt: skip
+        mine = "from transferlab.models.predictor import Classifier\nclass Mine(Classifier): pass\n"
+        body = METHOD.replace("    return source_only.fit(config, problem, run)\n", f"    {text}\n")
+        (own / "method" / "mine.py").write_text(mine + body)
+        (record,) = transferlab.run(["--config-dir", str(own), *WORDS, f"hydra.run.dir={tmp_path}/{line[2:]}"])
+        assert record.status["status"] == "failed" and f"fit returned {line}; allowed" in record.status["reason"]
+
+
+def test_modules_import_their_neighbours_and_a_changed_one_counts(tmp_path, own):
+    with_it = METHOD.replace('"strength": config.strength', '"strength": AMOUNT')
+    (own / "method" / "mine.py").write_text("from ._amount import AMOUNT\n" + with_it)
+    told = []
+    for amount in (1.0, 2.0):
+        (own / "method" / "_amount.py").write_text(f"AMOUNT = {amount}\n")
+        (record,) = transferlab.run(["--config-dir", str(own), *WORDS, f"hydra.run.dir={tmp_path}/{amount}"])
+        told.append((record.results["strength"], record.status["fingerprint"]))
+    assert [strength for strength, _ in told] == [1.0, 2.0] and told[0][1] != told[1][1]
+
+
+SHARING = METHOD.replace(
+    "    return source_only.fit(config, problem, run)\n",
+    """    net = run.net(problem, "source")
+    from transferlab.models.predictor import Classifier
+    def loss(batch, progress):
+        return {"label": config.strength * net(batch.source.inputs, "source").square().mean()}
+    run.train_shared("source", {"net": net}, loss, problem.batches(source=8), problem.source)
+    return Classifier(net)
+""",
+)
+
+
+def test_a_loss_of_ones_own_gives_no_model_to_other_methods(tmp_path, own):
+    (own / "method" / "mine.py").write_text(SHARING)
+    words = [*WORDS[1:], f"store={tmp_path}/store"]
+    made = []
+    for name, more in (("mine", []), ("mine", ["method.strength=3"]), ("mine", []), ("source_only", [])):
+        where = f"hydra.run.dir={tmp_path}/{len(made)}"
+        (record,) = transferlab.run(["--config-dir", str(own), f"method={name}", *words, *more, where])
+        made.append(record.results["source_model"])
+    assert made == ["trained", "trained", "taken", "trained"]
+
+
+def test_runs_of_two_folders_are_listed_and_compared_together(tmp_path, own):
+    other = tmp_path / "other"
+    shutil.copytree(own, other)
+    (other / "method" / "mine.py").rename(other / "method" / "yours.py")
+    (other / "method" / "mine.yaml").unlink()
+    (other / "method" / "yours.yaml").write_text("name: yours\nhead: softmax\nstrength: 1.0\n")
+    place = tmp_path / "lr=0.1"
+    for folder, name in ((own, "mine"), (other, "yours")):
+        words = [f"method={name}", *WORDS[1:], f"hydra.run.dir='{place}/{name}'"]
+        transferlab.run(["--config-dir", str(folder), *words])
+    shown = done("list", str(place), cwd=tmp_path).stdout
+    assert "mine" in shown and "yours" in shown and "older code" not in shown
+    compared = done("compare", str(place), cwd=tmp_path).stdout
+    assert "mine" in compared and "yours" in compared
+
+
+def test_the_python_face_refuses_what_only_shows_and_resumes(tmp_path, own, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    handler = signal.getsignal(signal.SIGTERM)
+    (record,) = transferlab.run(["--config-dir", str(own), *WORDS, "hydra.run.dir=one"])
+    assert signal.getsignal(signal.SIGTERM) == handler
+    (again,) = transferlab.run("resume=one")
+    assert again.results == record.results
+    for words in ("--help", "--cfg job", "--version"):
+        with pytest.raises(UserError, match="only shows"):
+            transferlab.run(words)
+    with pytest.raises(UserError, match="no such folder"):
+        transferlab.run("--config-dir 'no where' method=mine")

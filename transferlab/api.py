@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from transferlab import records
-from transferlab.errors import UserError
+from transferlab.errors import UserError, require
 from transferlab.files import expanded
 from transferlab.models import predictor as predictors
 from transferlab.models.predictor import Predictor
@@ -21,7 +22,13 @@ def run(words: str | Sequence[str]) -> list[records.Record]:
     """
     from transferlab import cli, plan
 
-    args = plan.arguments(words.split() if isinstance(words, str) else list(words))
+    given = shlex.split(words) if isinstance(words, str) else list(words)
+    args = plan.arguments([word for word in given if word != "--version"])
+    shown = args.help or args.shell_completion or args.cfg or args.info or args.hydra_help or "--version" in given
+    require(not shown, "transferlab.run: runs; what only shows something is for the command line")
+    if folder := cli.resumed(args):
+        cli.resume(folder)
+        return [record(folder)]
     return [record(folder) for folder in cli.start(args)]
 
 

@@ -18,6 +18,7 @@ from transferlab.config import Config, DataConfig
 from transferlab.errors import UserError, nearest, require
 from transferlab.files import expanded, make_folder
 from transferlab.jobs import INTERRUPTED, execute, job, reason_of, show_full_error
+from transferlab.map import look_in
 from transferlab.reports import layouts, rendering, table_forecast, tables
 from transferlab.runs import DONE, RunFolder, stored_config
 
@@ -64,15 +65,24 @@ def run(words: Sequence[str]) -> int:
     args = plan.arguments(words)
     if args.help or args.shell_completion:
         return _show(args)
-    resume = [word.removeprefix("resume=") for word in args.overrides if word.startswith("resume=")]
-    if resume and resume[-1] != "null":
-        require(resume[-1] != "", "resume=: say which run's folder")
-        alone = len(args.overrides) == len(words) == 1
-        require(alone, "resume=…: a run goes on with its own config; leave out the other words")
-        return _resume(expanded(resume[-1]))
+    if folder := resumed(args):
+        return resume(folder)
     if args.cfg or args.info or args.hydra_help:
         return _show(args)
     return 0 if all(RunFolder(f).status.get("status") in DONE for f in start(args)) else 1
+
+
+def resumed(args: argparse.Namespace) -> Path | None:
+    """The folder of the run that a command line asks to continue, if it does."""
+    asked = [word.removeprefix("resume=") for word in args.overrides if word.startswith("resume=")]
+    if not asked or asked[-1] == "null":
+        return None
+    require(asked[-1] != "", "resume=: say which run's folder")
+    others = [value for name, value in vars(args).items() if name not in ("overrides", "config_dir")]
+    alone = len(args.overrides) == 1 and not any(others)
+    require(alone, "resume=…: a run goes on with its own config; leave out the other words")
+    look_in(args.config_dir)
+    return expanded(asked[-1])
 
 
 def start(args: argparse.Namespace) -> list[Path]:
@@ -155,8 +165,8 @@ def list_runs(words: Sequence[str]) -> int:
     """
     from transferlab.reports import listing
 
-    places = [word for word in words if "=" not in word and word != "--csv"]
-    conditions = dict(word.split("=", 1) for word in words if "=" in word)
+    places = [word for word in words if ("=" not in word or expanded(word).is_dir()) and word != "--csv"]
+    conditions = dict(word.split("=", 1) for word in words if word not in places and word != "--csv")
     best = conditions.pop("best", None)
     require(len(places) <= 1, f"list {' '.join(places)}: takes one folder, key=value, best=… and --csv")
     folder = expanded(places[0] if places else "outputs")
@@ -237,7 +247,8 @@ def _say(errors: Sequence[Exception]) -> None:
         print(f"transferlab: {reason_of(error)}", file=sys.stderr)
 
 
-def _resume(path: Path) -> int:
+def resume(path: Path) -> int:
+    """Continue the run in a folder."""
     config, folder = stored_config(path), RunFolder(path)
     other = folder.other(config, compatibility.digests(config))
     require(not other, f"resume={path}: was begun {other}; start it again in another folder")

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -172,16 +172,14 @@ class Config:
     """Whether pictures are drawn at the end of a run."""
     store: str | None = None
     """Folder of source models that runs share; null: every run trains its own."""
+    own_code: dict[str, str] = field(default_factory=dict)
+    """What modules of method, source and target are known by that are of the user's own; see :func:`map.own_code`."""
 
     def plain(self) -> dict[str, Any]:
-        """The configuration as nested dicts of plain values."""
-        return dataclasses.asdict(self)
-
-    @property
-    def own_code(self) -> dict[str, str]:
-        """SHA-256 of the modules of method, source and target that are of the user's own."""
-        kinds = {"method": "methods", "source": "data", "target": "data"}
-        return {role: code for role, kind in kinds.items() if (code := own_code(kind, self.names[role]))}
+        """The configuration as nested dicts of plain values, without what is known of code."""
+        plain = dataclasses.asdict(self)
+        del plain["own_code"]
+        return plain
 
     def fingerprint(self, digests: Mapping[str, str]) -> str:
         """Eight hexadecimal digits that name everything that determines the result.
@@ -243,12 +241,16 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
     require(select in allowed, f"select={select}: allowed are {', '.join(allowed)}{nearest(select, allowed)}")
     # Last: to know a method's options costs the import of torch.
     method: Any = build(method_schema(names["method"]).config, options, "method")
-    return Config(method, **sections, names=names, seed=seed, select=select, store=store, figures=pictures)
+    kinds = {"method": "methods", "source": "data", "target": "data"}
+    own = {role: code for role, kind in kinds.items() if (code := own_code(kind, names[role]))}
+    return Config(
+        method, **sections, names=names, seed=seed, select=select, store=store, figures=pictures, own_code=own
+    )
 
 
 def typed_sections(plain: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any], Mapping[str, Any]]:
     """The names of method, source and target; the sections but the method's, typed; and the method's plain options."""
-    known = [f.name for f in dataclasses.fields(Config) if f.name != "names"]
+    known = [f.name for f in dataclasses.fields(Config) if f.name not in ("names", "own_code")]
     for key in plain:
         there = key in known or key == "resume"
         require(there, f"{key}: no such key; allowed are {', '.join(known)}{nearest(key, known)}")

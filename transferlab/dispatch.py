@@ -56,7 +56,11 @@ def run(
     engine = Engine(config, folder, device, evaluator, store)
     pictures = Pictures(folder.path / "figures", config, evaluator) if config.figures else None
     options = method.Config(**vars(config.method))
-    predictor = method.fit(options, problem, given_to_method(engine)).to(device).eval()
+    predictor = method.fit(options, problem, given_to_method(engine))
+    known = predictors.kinds()
+    made = f"method={config.names['method']}: fit returned a {type(predictor).__name__}"
+    require(type(predictor) in known.values(), f"{made}; allowed are {', '.join(known)}")
+    predictor = predictor.to(device).eval()
 
     results, confusion = _results(config, found, engine, evaluator, predictor)
     predictors.save(folder.path / "checkpoints" / "predictor.safetensors", predictor, problem.classes)
@@ -180,7 +184,8 @@ def prepare(
 def _provenance(train: Mapping[str, Dataset], test: Mapping[str, Dataset]) -> dict[str, Any]:
     """What each split of each domain was, for data.json."""
     return {f"{role}_{d.provenance.get('split', split)}":
-            {**d.provenance, "shape": list(d.inputs.shape[1:]), "class_count": len(d.classes)}
+            {"name": role, "count": len(d), **d.provenance,
+             "shape": list(d.inputs.shape[1:]), "class_count": len(d.classes)}
             for split, sets in (("train", train), ("test", test)) for role, d in sets.items()}  # fmt: skip
 
 

@@ -26,10 +26,12 @@ from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from transferlab.config import conf_dir
-from transferlab.map import folders, look_in
+from transferlab.map import folders, installed, look_in
 
 NAME = "config"
 """The one primary config, conf/config.yaml."""
+INSTALLED = "installed"
+"""Who provides choices that come with another package."""
 IS_1_3 = hydra.__version__.startswith("1.3")
 _VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if IS_1_3 else {}
 
@@ -53,7 +55,8 @@ def session(config_dir: str | None = None) -> Iterator[None]:
         engine = _engine()
         path = engine.config_loader.get_search_path()
         for folder in folders():
-            path.prepend("command-line", f"file://{folder}", anchor="schema")
+            provider = INSTALLED if folder in installed() else "command-line"
+            path.prepend(provider, f"file://{folder}", anchor="schema")
         engine.config_loader = ConfigLoaderImpl(path)
         yield
     GlobalHydra.instance().clear()

@@ -54,6 +54,7 @@ def execute(config: Config, folder: RunFolder, parallel: bool, composed: Mapping
     composed: what Hydra made the config of, files of the folder .hydra.
     """
     handlers = _start_logging(folder, parallel)
+    before_us: Any = None
     try:
         found = compatibility.find(config)
         known_by = identity(config, found)
@@ -66,7 +67,7 @@ def execute(config: Config, folder: RunFolder, parallel: bool, composed: Mapping
         folder.set_status("running", run=naming.sentence(config), **known_by)
         for name, text in (composed or {}).items():
             write_text(folder.path / ".hydra" / name, text)
-        _terminate_politely()
+        before_us = _terminate_politely()
         from transferlab import dispatch
 
         results, draw = dispatch.run(config, folder, config.device.threads or int(parallel), found)
@@ -94,6 +95,8 @@ def execute(config: Config, folder: RunFolder, parallel: bool, composed: Mapping
     finally:
         folder.release()
         _stop_logging(handlers)
+        if before_us is not None:
+            signal.signal(signal.SIGTERM, before_us)
 
 
 def _conclude(folder: RunFolder, status: str, reason: str) -> None:
@@ -194,16 +197,16 @@ def _stop_logging(handlers: list[logging.Handler]) -> None:
         handler.close()
 
 
-def _terminate_politely() -> None:
-    """SIGTERM ends a run as Ctrl-C does."""
+def _terminate_politely() -> Any:
+    """SIGTERM ends a run as Ctrl-C does; what it did before."""
 
     def stop(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
 
     try:
-        signal.signal(signal.SIGTERM, stop)
+        return signal.signal(signal.SIGTERM, stop)
     except ValueError:  # not in the main thread
-        return
+        return None
 
 
 def show_full_error() -> None:

@@ -105,8 +105,14 @@ def documented(path: Path, name: str) -> dict[str, str]:
 
     Fields in a row may share a text, and one that only has another default keeps that of its base.
     """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    (cls,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise UserError(f"{path}: line {error.lineno}: {error.msg}") from None
+    found = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    if not found:  # made otherwise than by a class statement, which nothing forbids
+        return {}
+    cls = found[0]
     meanings: dict[str, str] = {}
     for base in cls.bases:
         if isinstance(base, ast.Name) and (place := _defined(base.id, path, tree)):
@@ -137,6 +143,12 @@ def complete(args: argparse.Namespace, verbs: Sequence[str]) -> None:
     if any(word.startswith("query=") for word in args.overrides):
         line = os.environ.get("COMP_LINE", "")
         program, *words = line.split() or [""]
+        # The shell's function says nothing of it.
+        given = [place for place, word in enumerate(words) if word.startswith("--config-dir")]
+        if given:
+            value = words[given[0]].partition("=")[2] or "".join(words[given[0] + 1 : given[0] + 2])
+            args.config_dir = args.config_dir or (value if Path(value).is_dir() else None)
+            del words[given[0] : given[0] + 1 + ("=" not in words[given[0]])]
         last = "" if line.endswith(" ") or not words else words.pop()
         verb = words[0] if words and words[0] in verbs else None
         which = verb == "table" and len(words) == 1

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import importlib
 import importlib.metadata
 import importlib.util
 import sys
+import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 from transferlab.errors import UserError, nearest, require
+from transferlab.options import Options
 from transferlab.randomness import key
 
 PACKAGE = Path(__file__).parent
@@ -70,18 +76,26 @@ _folder: list[Path] = []
 
 
 def look_in(folder: str | Path | None) -> None:
-    """Take methods and data sets also from the user's ``folder``, as --config-dir names it; None: from none."""
+    """Take methods and data sets also from the user's ``folder``, as --config-dir names it; None: from none.
+
+    Raises :class:`UserError` where there is no such folder.
+    """
+    require(folder is None or Path(folder).is_dir(), f"--config-dir {folder}: no such folder")
     _folder[:] = [] if folder is None else [Path(folder).resolve()]
 
 
-@cache
-def _installed() -> tuple[Path, ...]:
-    """The folders of installed packages that have an entry point in the group transferlab, laid out as a user's own."""
-    found = []
-    for point in importlib.metadata.entry_points(group="transferlab"):
-        spec = importlib.util.find_spec(point.value)
-        found += [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
-    return tuple(found)
+@contextmanager
+def looking_in(folder: str | None) -> Iterator[str | None]:
+    """Inside, modules are taken from a run's folder of choices, where it has one that is still there; else nothing."""
+    before = own_folder()
+    if folder is not None and Path(folder).is_dir():
+        look_in(folder)
+        try:
+            yield folder
+        finally:
+            look_in(before)
+    else:
+        yield None
 
 
 def own_folder() -> str | None:
@@ -89,50 +103,81 @@ def own_folder() -> str | None:
     return str(_folder[0]) if _folder else None
 
 
+@cache
+def installed() -> tuple[Path, ...]:
+    """The folders of installed packages that have an entry point in the group transferlab, laid out as a user's own."""
+    found = []
+    for point in importlib.metadata.entry_points(group="transferlab"):
+        try:
+            spec = importlib.util.find_spec(point.value)
+        except ImportError:
+            spec = None
+        places = (spec and spec.submodule_search_locations) or ()
+        require(bool(places), f"entry point {point.name} = {point.value} of group transferlab: no such package")
+        found += [Path(place) for place in places]
+    return tuple(found)
+
+
 def folders() -> list[Path]:
     """Where more than the package's own choices come from: installed packages, then the user's folder."""
-    return [*_installed(), *_folder]
+    return [*installed(), *_folder]
 
 
 def modules(kind: str) -> dict[str, Path]:
     """Name and file of every public module of a ``kind``, methods or data, in the order of names."""
-    return dict(_modules(kind, tuple(folders())))
-
-
-@cache
-def _modules(kind: str, more: tuple[Path, ...]) -> dict[str, Path]:
-    files: dict[str, Path] = {}
-    paths = [*(PACKAGE / kind).glob("*/[!_]*.py")]
-    paths += [path for folder in more for room in ROOMS[kind] for path in (folder / room).glob("[!_]*.py")]
-    for path in paths:
+    files = dict(_shipped(kind))
+    for path in (path for folder in folders() for room in ROOMS[kind] for path in (folder / room).glob("[!_]*.py")):
         other = files.setdefault(path.stem, path)
         require(other == path, f"{path}: there is a module of this name already, {other}; call it otherwise")
     return dict(sorted(files.items()))
 
 
+@cache
+def _shipped(kind: str) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for path in (PACKAGE / kind).glob("*/[!_]*.py"):
+        if files.setdefault(path.stem, path) != path:
+            raise RuntimeError(f"two {kind} are called {path.stem}: {files[path.stem]} and {path}")
+    return files
+
+
 def imported(file: Path) -> ModuleType:
-    """The module in ``file``: of this package, or of a user's folder, where it is imported under a name of its own."""
+    """The module in ``file``: of this package, or of a user's folder.
+
+    A user's folder is a package of its own, known by the content of all its modules: what has changed is imported
+    again, and modules may import their neighbours with ``from . import``. Raises :class:`UserError` naming the file.
+    """
     if file.is_relative_to(PACKAGE):
         return importlib.import_module(".".join((PACKAGE.name, *file.relative_to(PACKAGE).with_suffix("").parts)))
-    name = f"_transferlab_own_{key(file):x}_{file.stem}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, file)
-        assert spec is not None and spec.loader is not None
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            del sys.modules[name]
-            raise UserError(
-                f"{file}: cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})"
-            ) from error
-    return sys.modules[name]
+    folder = _folder_of(file)
+    package = f"_transferlab_own_{key(folder, _code(folder)):x}"
+    for name, place in ((package, folder), (f"{package}.{file.parent.name}", file.parent)):
+        if name not in sys.modules:
+            module = sys.modules[name] = ModuleType(name)
+            module.__path__ = [str(place)]
+    try:
+        return importlib.import_module(f"{package}.{file.parent.name}.{file.stem}")
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UserError(f"{file}: cannot be imported ({reason})") from error
+
+
+def _folder_of(file: Path) -> Path:
+    return next(folder for folder in folders() if file.is_relative_to(folder))
+
+
+def _code(folder: Path) -> str:
+    """SHA-256, in hexadecimal, of all Python files below a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def own_code(kind: str, name: str) -> str | None:
-    """SHA-256 of the module ``name`` of a ``kind``, in hexadecimal; None where it is this package's."""
-    file = modules(kind)[name]
-    return None if file.is_relative_to(PACKAGE) else hashlib.sha256(file.read_bytes()).hexdigest()
+    """What the code of module ``name`` of a ``kind`` is known by: its whole folder; None where it is this package's."""
+    file = modules(kind).get(name)
+    return None if file is None or file.is_relative_to(PACKAGE) else _code(_folder_of(file))
 
 
 def method_files() -> dict[str, Path]:
@@ -147,4 +192,16 @@ def method_schema(name: str) -> MethodSchema:
     module = imported(files[name])
     for part in ("sees", "Config", "fit"):
         require(hasattr(module, part), f"{files[name]}: a method needs sees, Config and fit; there is no {part}")
+    require(isinstance(module.sees, Sees), f"{files[name]}: sees must be a Sees(source=…, target=…)")
+    check_config(files[name], module.Config, Options)
     return MethodSchema(name, module, module.sees, module.Config)
+
+
+def check_config(file: Path, cls: Any, base: type) -> None:
+    """Refuse a ``Config`` that is no dataclass derived from ``base``, or whose fields' types are not known."""
+    fits = isinstance(cls, type) and issubclass(cls, base) and dataclasses.is_dataclass(cls)
+    require(fits, f"{file}: Config must be a dataclass that inherits {base.__name__}")
+    try:
+        typing.get_type_hints(cls)
+    except NameError as error:
+        raise UserError(f"{file}: Config has a field of unknown type ({error})") from None

@@ -50,7 +50,7 @@ class Record:
 
     @property
     def headline(self) -> str:
-        return headline(self.config)
+        return str(self.results.get("headline") or headline(self.config))
 
     @property
     def numbers(self) -> list[str]:

@@ -33,7 +33,7 @@ from transferlab.files import (
     write_json,
     write_text,
 )
-from transferlab.map import look_in, own_folder
+from transferlab.map import look_in, looking_in, own_folder
 
 log = logging.getLogger(__name__)
 
@@ -249,14 +249,17 @@ def config_in(path: Path) -> Config:
     plain = read_json(path / "config.json")
     require(isinstance(plain.get("data"), dict), f"{path / 'config.json'}: not a run's config")
     plain["data"]["root"] = None
+    with looking_in(_config_dir(path)):  # it may be of a method or a data set of the user's own
+        return from_plain(plain)
+
+
+def _config_dir(path: Path) -> str | None:
+    """The folder of choices that a run was started with; its other records are not looked at."""
     try:
-        return from_plain(plain)
-    except UserError:  # it may be of a method or a data set of the user's own
-        folder = RunFolder(path).status.get("config_dir")
-        if folder is None or folder == own_folder():
-            raise
-        look_in(folder)
-        return from_plain(plain)
+        noted = read_json(path / "status.json").get("config_dir")
+    except UserError:
+        return None
+    return noted if isinstance(noted, str) else None
 
 
 def stored_config(path: Path) -> Config:
@@ -266,7 +269,8 @@ def stored_config(path: Path) -> Config:
     # Other records are rebuilt; without these two nobody knows what the run was.
     lost = status.get("damaged") in ("status.json", "config.json")
     require(not lost, f"resume={path}: {status.get('reason')}; start the run again with its own words")
-    look_in(status.get("config_dir"))
+    if own_folder() is None:
+        look_in(status.get("config_dir"))
     return from_plain(read_json(path / "config.json"))
 
 

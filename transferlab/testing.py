@@ -36,13 +36,14 @@ SCRAMBLED = 0.3
 
 
 def check_method(
-    name: str, folder: Path, config_dir: str | Path | None = None, options: Mapping[str, Any] | None = None
+    name: str, folder: str | Path, config_dir: str | Path | None = None, options: Mapping[str, Any] | None = None
 ) -> None:
     """All proofs for method ``name`` with ``options``, in runs below ``folder``, which should be empty.
 
     config_dir: where its module and YAML lie, if it is not shipped or installed.
     """
     look_in(config_dir)
+    folder = Path(folder)
     config = tiny(name, options or {})
     unseen_labels_change_nothing(config, folder / "unseen")
     labels_of_tests_change_no_weight(config, folder / "test labels")

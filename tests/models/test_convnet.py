@@ -240,3 +240,13 @@ def test_each_domain_is_normalised_as_by_a_layer_of_its_own(shape):
 def test_a_critic_has_no_batch_normalisation():
     net = net_of(ModelConfig(batch_norm=True))
     assert not [m for m in DomainCritic(net, net.config).modules() if isinstance(m, BatchNorm)]
+
+
+@pytest.mark.parametrize("how", ["mean", "image", "channel"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_what_a_net_is_given_is_left_as_it_is(how, layout):
+    model = ModelConfig(normalisation=how)
+    net = ConvNet(model, 10, (3, 28, 28), normalisation(model, IMAGES, [PIXELS]))
+    x = (PIXELS.expand(-1, 3, -1, -1).float() + 0.5).contiguous(memory_format=layout)
+    before = x.clone()
+    assert torch.equal(net(x), net(x)) and torch.equal(x, before)

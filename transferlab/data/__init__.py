@@ -11,8 +11,9 @@ import unicodedata
 from typing import Any
 
 from transferlab.data.contract import Found, Settings
-from transferlab.data.selection import select
-from transferlab.map import imported, modules
+from transferlab.data.selection import Selection, select
+from transferlab.errors import require
+from transferlab.map import check_config, imported, modules
 
 __all__ = ["Found", "config_class", "find", "names"]
 
@@ -23,7 +24,12 @@ def names() -> list[str]:
 
 
 def _module(name: str) -> Any:
-    return imported(modules("data")[name])
+    file = modules("data")[name]
+    module = imported(file)
+    for part in ("Config", "find"):
+        require(hasattr(module, part), f"{file}: a data set needs Config and find; there is no {part}")
+    check_config(file, module.Config, Selection)
+    return module
 
 
 def config_class(name: str) -> type:
@@ -38,4 +44,6 @@ def find(name: str, options: Any, settings: Settings) -> Found:
     """
     if options.classes is not None:  # accents may be coded in two ways
         options = dataclasses.replace(options, classes=[unicodedata.normalize("NFC", name) for name in options.classes])
-    return select(_module(name).find(options, settings), options)
+    found = _module(name).find(options, settings)
+    require(isinstance(found, Found), f"{modules('data')[name]}: find must return a Found, not {type(found).__name__}")
+    return select(found, options)

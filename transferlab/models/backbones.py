@@ -60,6 +60,9 @@ def _in_a_row(model: nn.Module, probe: Tensor) -> nn.Sequential:
     rest = _without_last_linear(classifier)
     setattr(model, place, nn.Sequential(*rest))
     expected = model(probe)
+    for part in rest:
+        if isinstance(part, nn.Dropout):  # in another place it would overwrite what its neighbour's gradient needs
+            part.inplace = False
     pool = nn.AdaptiveAvgPool2d(1)
     for ending in _endings(rest, pool):
         row = nn.Sequential(*stages, *ending).eval()

@@ -97,9 +97,9 @@ class Preprocess(nn.Module):
 
     def _of_images(self, inputs: Tensor) -> Tensor:
         if self.mean is not None:  # before the change of order, after which it would take three times as long
-            x = inputs.to(torch.float32).div_(255) - self.mean.view(1, 3, 1, 1)
+            x = inputs.to(torch.float32, copy=True).div_(255) - self.mean.view(1, 3, 1, 1)
             return x.contiguous(memory_format=torch.channels_last)
-        x = inputs.expand(-1, 3, -1, -1).to(torch.float32, memory_format=torch.channels_last).div_(255)
+        x = inputs.expand(-1, 3, -1, -1).to(torch.float32, copy=True, memory_format=torch.channels_last).div_(255)
         variance, mean = torch.var_mean(x, dim=OWN[self.how], keepdim=True, correction=0)
         return x.sub_(mean).mul_((variance + 1e-5).rsqrt())
 

@@ -132,13 +132,13 @@ def load(path: Path) -> tuple[Predictor, tuple[str, ...]]:
     """
     tensors, metadata = storage.read(path)
     require("predictor" in metadata, f"{path}: not a predictor; it is in the run's checkpoints/predictor.safetensors")
-    kinds = _kinds()
+    known = kinds()
     try:
         description: Any = json.loads(metadata["predictor"])
         kind, parts, classes = str(description["kind"]), description["parts"], tuple(map(str, description["classes"]))
-        known = f"known are {', '.join(kinds)}{nearest(kind, kinds)}"
-        require(kind in kinds, f"{path}: a predictor of unknown kind {kind}; {known}")
-        predictor = kinds[kind].rebuild(parts, tensors)
+        hint = f"known are {', '.join(known)}{nearest(kind, known)}"
+        require(kind in known, f"{path}: a predictor of unknown kind {kind}; {hint}")
+        predictor = known[kind].rebuild(parts, tensors)
     except (TypeError, KeyError, ValueError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: does not describe a predictor ({type(error).__name__}: {reason})") from None
@@ -146,8 +146,9 @@ def load(path: Path) -> tuple[Predictor, tuple[str, ...]]:
     return predictor.eval(), classes
 
 
-def _kinds() -> dict[str, type[Predictor]]:
+def kinds() -> dict[str, type[Predictor]]:
     """Every kind of predictor in this package, whether or not its module has been imported."""
     for module in pkgutil.iter_modules(models.__path__, f"{models.__name__}."):
         importlib.import_module(module.name)
-    return {kind.__name__: kind for kind in Predictor.__subclasses__()}
+    every = {kind.__name__: kind for kind in Predictor.__subclasses__()}
+    return {name: kind for name, kind in every.items() if kind.__module__.startswith(f"{models.__name__}.")}

@@ -218,6 +218,8 @@ class Engine(Run):
             **settings, "stage": stage, "seed": self.config.seed, "device": self.device.type,
             "precision": self.config.device.precision, "threads": torch.get_num_threads(),
         }  # fmt: skip
+        if self.config.own_code:  # a loss of the user's own is told by its code and options alone
+            settings["own"] = [self.config.own_code, self.config.names["method"], vars(self.config.method)]
         finished = self._stage_file(stage)
         with self._store.claim(content_key(ingredients, settings)) as entry:
             begun = self._own(finished, stage) or self._last(stage)

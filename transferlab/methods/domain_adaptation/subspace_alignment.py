@@ -110,7 +110,8 @@ def align_each(
     labels, raw = problem.source.labels[rows[0]], config.features == "inputs"
     found = {"as they are": without_alignment(source, target, raw)}
     if config.alignment:
-        found = {f"d={d}": align(source, target, d, raw) for d in candidates(config.dims, source, target)}
+        each = alignments(source, target, candidates(config.dims, source, target), raw)
+        found = {f"d={d}": maps for d, maps in each.items()}
     tensors: dict[str, Tensor] = {}
     for name, maps in found.items():
         features = source @ maps["source"]["weight"].T + maps["source"]["bias"]
@@ -133,17 +134,28 @@ def candidates(dims: list[int], source: Tensor, target: Tensor) -> list[int]:
 
 
 def align(source: Tensor, target: Tensor, d: int, standardised: bool = False) -> dict[str, dict[str, Tensor]]:
-    """Affine maps for features [N, D] and [M, D]: for each domain a weight [d, D] and a bias [d].
+    """:func:`alignments` for one d."""
+    return alignments(source, target, [d], standardised)[d]
+
+
+def alignments(
+    source: Tensor, target: Tensor, dims: list[int], standardised: bool = False
+) -> dict[int, dict[str, dict[str, Tensor]]]:
+    """For each d affine maps for features [N, D] and [M, D]: for each domain a weight [d, D] and a bias [d].
 
     standardised: each feature of each domain is brought to zero mean and unit variance before.
     """
     (mean_s, scale_s), (mean_t, scale_t) = (moments(x, standardised) for x in (source, target))
-    basis_s = principal_directions((source - mean_s) / scale_s, d)
-    basis_t = principal_directions((target - mean_t) / scale_t, d)
-    return {
-        "source": affine(basis_s @ (basis_s.T @ basis_t), mean_s, scale_s),
-        "target": affine(basis_t, mean_t, scale_t),
-    }
+    every_s = principal_directions((source - mean_s) / scale_s, max(dims))
+    every_t = principal_directions((target - mean_t) / scale_t, max(dims))
+    found = {}
+    for d in dims:
+        basis_s, basis_t = every_s[:, :d], every_t[:, :d]
+        found[d] = {
+            "source": affine(basis_s @ (basis_s.T @ basis_t), mean_s, scale_s),
+            "target": affine(basis_t, mean_t, scale_t),
+        }
+    return found
 
 
 def without_alignment(source: Tensor, target: Tensor, standardised: bool) -> dict[str, dict[str, Tensor]]:
