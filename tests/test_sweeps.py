@@ -180,3 +180,12 @@ def test_the_runs_of_a_folder_are_listed(tmp_path, capsys):
         said("metod=dann")
     with pytest.raises(UserError, match="no such runs in it"):
         said("seed=7")
+
+
+def test_compare_says_which_runs_it_passes_over(tmp_path):
+    job(tmp_path, "dann", 0, target_accuracy=0.5)
+    old = job(tmp_path, "source_only", 0, target_accuracy=0.4).folder
+    RunFolder(old).set_status("finished", fingerprint="of another version")
+    said = command("compare", str(tmp_path), cwd=tmp_path)
+    assert said.returncode == 0 and "passed over, made by another version of the code: 1" in said.stderr
+    assert "source_only" not in said.stdout

@@ -5,6 +5,7 @@ import torch
 import torchvision
 from torch import nn
 
+from tests.methods import tiny
 from transferlab import testing
 from transferlab.config import ModelConfig, from_plain, to_plain
 from transferlab.data.contract import IMAGES
@@ -99,3 +100,16 @@ def test_methods_train_a_backbone_and_go_on_to_the_same_bits(tmp_path, no_data, 
     testing.resumes_to_the_same_bits(config, tmp_path)
     if method_schema(method).sees.target != LABELLED:
         testing.unseen_labels_change_nothing(config, tmp_path / "labels")
+
+
+@pytest.mark.parametrize(("method", "off", "on"), [
+    ("dann", {"largest_lambda": 0.0}, {}), ("deep_coral", {"weight": 0.0}, {"weight": 100.0}),
+    ("mcd", {"weight": 0.0}, {}), ("mean_teacher", {"weight": 0.0}, {"weight": 100.0}), ("finetune", {"freeze": 1}, {}),
+])  # fmt: skip
+def test_a_methods_own_term_reaches_a_backbones_first_layer(tmp_path, method, off, on):
+    learned = []
+    for name, options in (("off", off), ("on", on)):
+        asked = tiny.settings(method, options, "shufflenet_v2_x0_5")
+        predictor, _ = tiny.learn(tmp_path / name, asked, tiny.problem(method, "images"))
+        learned.append(next(predictor.net.layers[0].parameters()).detach())
+    assert (learned[0] - learned[1]).abs().max() > 1e-5 * learned[1].abs().max()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import statistics
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,6 @@ from transferlab.plan import Job
 from transferlab.records import headline
 from transferlab.reports import layouts
 from transferlab.runs import COLLAPSED, DONE, FINISHED, RunFolder
-
-log = logging.getLogger(__name__)
 
 
 def summarise(jobs: Sequence[Job]) -> None:
@@ -42,7 +40,8 @@ def finished(folder: Path) -> list[dict[str, Any]]:
     done = [record for record in records.read_all(folder) if record.state == FINISHED]
     runs = [record for record in done if record.current]
     if len(runs) < len(done):
-        log.warning("%s: passed over, made by another version of the code: %d", folder, len(done) - len(runs))
+        older = f"{folder}: passed over, made by another version of the code: {len(done) - len(runs)}"
+        print(older, file=sys.stderr)
     configs = [to_plain(run.config) for run in runs]
     for run, config in zip(runs, configs, strict=True):
         for role in ("source", "target"):
