@@ -64,7 +64,7 @@ def test_each_field_that_changes_the_result_changes_the_name_and_no_other_does(k
 
 def test_each_part_outside_the_sections_is_of_the_name_unless_it_changes_no_result(monkeypatch):
     whole = base().fingerprint(DIGESTS)
-    tops = {f.name for f in dataclasses.fields(module.Config)} - {*SECTIONS, "names"}
+    tops = {f.name for f in dataclasses.fields(module.Config)} - {*SECTIONS, "names", "own_code"}
     others = {"seed": 1, "select": "entropy", "store": "x", "figures": False, "method": {"name": "target_only"},
               "source": {"name": "usps"}, "target": {"name": "usps", "transform": "noise"}}  # fmt: skip
     assert tops == others.keys()

@@ -118,4 +118,4 @@ def test_every_method_that_learns_labels_step_by_step_logs_their_loss_by_one_nam
 ])  # fmt: skip
 def test_methods_that_never_learn_collapse(tmp_path, no_data, method, options):
     config = testing.tiny(method, options, steps=60, lr=1e-7, log_every=20)
-    assert testing.finished(config, tmp_path).status["status"] == "collapsed"
+    assert testing.finished(config, tmp_path / "run").status["status"] == "collapsed"
