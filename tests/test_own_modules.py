@@ -195,6 +195,28 @@ def test_modules_import_their_neighbours_and_a_changed_one_counts(tmp_path, own)
     assert [strength for strength, _ in told] == [1.0, 2.0] and told[0][1] != told[1][1]
 
 
+def test_code_is_what_an_import_can_reach(own):
+    def code() -> str | None:
+        the_map.look_in(own)
+        return the_map.own_code("methods", "mine")
+
+    def write(*parts: str) -> None:
+        path = own.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x = 1\n")
+
+    try:
+        (own / "method" / "mine.py").write_text(METHOD)
+        before = code()
+        write(".venv", "site.py")
+        write("venv", "lib", "python3.12", "site.py")
+        assert code() == before
+        write("helpers", "deep", "draw.py")
+        assert code() != before
+    finally:
+        the_map.look_in(None)
+
+
 SHARING = METHOD.replace(
     "    return source_only.fit(config, problem, run)\n",
     """    net = run.net(problem, "source")

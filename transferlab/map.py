@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import sys
 import typing
 from collections.abc import Iterator
@@ -85,17 +86,17 @@ def look_in(folder: str | Path | None) -> None:
 
 
 @contextmanager
-def looking_in(folder: str | None) -> Iterator[str | None]:
+def looking_in(folder: str | None) -> Iterator[None]:
     """Inside, modules are taken from a run's folder of choices, where it has one that is still there; else nothing."""
     before = own_folder()
     if folder is not None and Path(folder).is_dir():
         look_in(folder)
         try:
-            yield folder
+            yield
         finally:
             look_in(before)
     else:
-        yield None
+        yield
 
 
 def own_folder() -> str | None:
@@ -167,9 +168,14 @@ def _folder_of(file: Path) -> Path:
 
 
 def _code(folder: Path) -> str:
-    """SHA-256, in hexadecimal, of all Python files below a folder."""
+    """SHA-256, in hexadecimal, of the Python files that an import statement can reach below a folder."""
+    files: list[Path] = []
+    for place, inside, names in os.walk(folder):
+        # No statement imports from .venv, .git or lib/python3.12, and they can hold thousands of files.
+        inside[:] = [name for name in inside if name.isidentifier()]
+        files += [Path(place, name) for name in names if name.endswith(".py")]
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted(files):
         digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
