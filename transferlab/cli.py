@@ -159,9 +159,8 @@ def list_runs(words: Sequence[str]) -> int:
     transferlab list [<folder>] [key=value …] [best=<figure or validator>] [--csv]
 
     The folder is outputs by default. key=value keeps the runs that have it: method=dann, train.steps=3000,
-    status=failed.
-    best=bnm, or any other validator, ranks them by a score that looks at no target label. --csv writes all that is
-    known of each run.
+    status=failed. best=bnm, or any other validator, ranks them by a score that looks at no target label. --csv writes
+    all that is known of each run.
     """
     from transferlab.reports import listing
 

@@ -185,8 +185,7 @@ class Config:
         """Eight hexadecimal digits that name everything that determines the result.
 
         digests: ``Found.digest`` of source and target: data is known by its content, and so are modules of the user's
-        own. Left out is what changes only
-        where files lie, how fast it goes or what is shown.
+        own. Left out is what changes only where files lie, how fast it goes or what is shown.
         """
         plain = self.plain()
         del plain["store"], plain["figures"]

@@ -47,19 +47,18 @@ def fit(config: Config, problem: Problem[Labelled, Unlabelled], run: Run) -> Cla
         features = first.features(batch.inputs, batch.domains)
         return [net.classify(features, batch.domains) for net in (first, second)]
 
-    def classify(batch, progress):
-        (source_1, _), (source_2, _) = map(batch.split, answers(batch))
+    def label(batch, source_1, source_2):
         labels = batch.source.labels
         return {"label": F.cross_entropy(source_1, labels), "label_2": F.cross_entropy(source_2, labels)}
 
+    def classify(batch, progress):
+        (source_1, _), (source_2, _) = map(batch.split, answers(batch))
+        return label(batch, source_1, source_2)
+
     def part(batch, progress):
         (source_1, target_1), (source_2, target_2) = map(batch.split, answers(batch))
-        labels = batch.source.labels
-        return {
-            "label": F.cross_entropy(source_1, labels),
-            "label_2": F.cross_entropy(source_2, labels),
-            "parting": -config.weight * discrepancy(target_1, target_2),
-        }
+        parting = -config.weight * discrepancy(target_1, target_2)
+        return {**label(batch, source_1, source_2), "parting": parting}
 
     def agree(batch, progress):
         one, two = (batch.split(of_both)[1] for of_both in answers(batch))
