@@ -18,7 +18,7 @@ from transferlab import idle, plan
 from transferlab.cli import table
 from transferlab.errors import UserError
 from transferlab.files import csv_text
-from transferlab.reports import overview, rendering, table_lines, tables
+from transferlab.reports import overview, rendering, table_entries, table_lines, tables
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -178,6 +178,18 @@ def test_every_command_of_the_documents_is_taken(line):
 def test_the_results_page_is_written_from_the_records():
     """python scripts/make_results.py"""
     assert (ROOT / "docs" / "RESULTS.md").read_text(encoding="utf-8") == overview.page(RESULTS)
+
+
+@pytest.mark.parametrize(("metric", "word"), [("target_accuracy", "helps"), ("seconds", "harms")])
+def test_the_results_page_knows_which_way_a_figure_is_better(metric, word):
+    table = tables.load("dann", None)
+    found = [
+        table_entries.Entry([table_lines.Line("c", row, seed, "dann", "", "finished", "", metric, value + seed / 100)
+                             for seed in range(3)], {})
+        for row, value in ((table.reference_row, 0.5), (table.subject, 0.9))
+    ]  # fmt: skip
+    (shown,) = overview._rows(table, found)
+    assert shown[""] == word
 
 
 @pytest.mark.parametrize("path", QUOTING, ids=lambda path: str(path.relative_to(ROOT)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from transferlab import intervals
 from transferlab.reports import layouts, tables
@@ -45,13 +46,13 @@ def _rows(table: tables.Table, found: Sequence[Entry]) -> list[dict[str, str]]:
         shown = subject or max(column.values(), key=lambda entry: entry.row == table.reference_row)
         paired = paired_differences(table, shown, column)
         digits = layouts.decimals(paired)
-        verdict = intervals.verdict(paired, shown.test_count)
+        (line,) = [line for line, entry in zip(flat(table, found), found, strict=True) if entry is shown]
         rows.append({
             "column": heading, table.reference_row: _figure(baseline), table.subject or "": _figure(subject),
             "difference": layouts.difference(paired, digits),
             "95 %": layouts.interval(intervals.over_seeds(paired), digits, sign=True),
-            "": "undecided" if verdict == "no difference" else verdict,
-            "published": _published(table, subject),
+            "": "undecided" if line["verdict"] == "no difference" else line["verdict"],
+            "published": _published(table, line) if subject else "",
         })  # fmt: skip
     return rows
 
@@ -64,8 +65,5 @@ def _figure(entry: Entry | None) -> str:
     return f"{layouts.spread(values, entry.half)} ({layouts.count(len(values), len(entry.lines), collapsed)})"
 
 
-def _published(table: tables.Table, entry: Entry | None) -> str:
-    if entry is None:
-        return ""
-    (line,) = flat(table, [entry])
+def _published(table: tables.Table, line: Mapping[str, Any]) -> str:
     return ", ".join(f"{line[name]:.4f} {name}" for name in table.published if line[name] is not None)
