@@ -8,13 +8,14 @@ from tests.conftest import dataset, problem
 from transferlab.data.contract import IMAGES
 from transferlab.data.split import split_rows
 from transferlab.errors import UserError
+from transferlab.inputs import resize
 from transferlab.map import LABELLED, NOTHING, UNLABELLED
-from transferlab.problem import Labelled, Unlabelled, resize, view
+from transferlab.problem import Labelled, Unlabelled, view
 
 
 def test_an_unlabelled_view_owns_no_labels():
     data = dataset()
-    seen = view(data, IMAGES, np.arange(10), UNLABELLED, 28, torch.device("cpu"))
+    seen = view(data, IMAGES, np.arange(10), UNLABELLED, 28, torch.device("cpu"), 2.0)
     assert isinstance(seen, Unlabelled) and not isinstance(seen, Labelled)
     assert set(vars(seen)) == {"inputs", "rows"} and seen.rows is None
     batch = problem(LABELLED, UNLABELLED).batches(source=4, target=4)("s", 0)
@@ -22,7 +23,7 @@ def test_an_unlabelled_view_owns_no_labels():
 
 
 def test_nothing_is_nothing():
-    assert view(dataset(), IMAGES, np.arange(3), NOTHING, 28, torch.device("cpu")) is None
+    assert view(dataset(), IMAGES, np.arange(3), NOTHING, 28, torch.device("cpu"), 2.0) is None
 
 
 def test_batches_keep_inputs_and_labels_together():

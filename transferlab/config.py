@@ -44,11 +44,15 @@ class DataConfig:
     """Whether files that are missing may be fetched from their public address."""
     validation: int = 5000
     """Images held out of each training set for label-free model selection, at most a tenth of it."""
+    resident: float = 2.0
+    """GiB of a domain's images that are held in memory, on the device; what is more stays in the cache's file and is
+    read from there, batch by batch."""
 
     def __post_init__(self) -> None:
         require(self.root is None or expanded(self.root).is_dir(), f"data.root={self.root}: no such folder")
         enough = self.validation == 0 or self.validation >= 10
         require(enough, f"data.validation={self.validation}: at least 10 images are needed, or 0 for none")
+        require(self.resident >= 0, f"data.resident={self.resident}: must not be negative")
 
 
 @dataclass
@@ -195,7 +199,7 @@ class Config:
         for f in dataclasses.fields(self.method):
             if f.metadata.get("added") and plain["method"][f.name] == f.default:
                 del plain["method"][f.name]
-        for where in ("root", "edition", "download"):
+        for where in ("root", "edition", "download", "resident"):
             del plain["data"][where]
         del plain["device"]["threads"]
         for cadence in ("log_every", "checkpoint_every"):

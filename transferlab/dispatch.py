@@ -151,10 +151,11 @@ def prepare(
         wanted = rows[role][validation]
         if limit is not None:  # a fair sample of data that may be sorted by class
             wanted = np.random.default_rng(0).permutation(wanted)[:limit]
-        return view(train[role], kind, wanted, sight, size, device)
+        return view(train[role], kind, wanted, sight, size, device, config.data.resident)
 
     def everything(role: str) -> Any:
-        return view(test[role], kind, np.arange(len(test[role])), known[role], size, device)
+        rows = np.arange(len(test[role]))
+        return view(test[role], kind, rows, known[role], size, device, config.data.resident)
 
     known = {role: UNLABELLED if test[role].labels is None else LABELLED for role in test}
     signatures = [d.signatures for d in train.values() if d.signatures is not None]

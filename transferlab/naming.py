@@ -12,7 +12,7 @@ from transferlab.config import Config, DataConfig, ModelConfig, TrainConfig
 from transferlab.files import expanded
 from transferlab.options import places
 
-UNNAMED = ("seed", "figures", "store", "log_every", "checkpoint_every", "root", "edition", "download")
+UNNAMED = ("seed", "figures", "store", "log_every", "checkpoint_every", "root", "edition", "download", "resident")
 """Outside the domains: what has a key of its own in the results, or does not determine them."""
 FILES = (".npz", ".mat", ".csv", ".csv.gz", ".tsv", ".txt")
 """Endings that a file of own data is called without."""

@@ -7,27 +7,29 @@ could reach them, and test images never come here at all: they live in the evalu
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from transferlab.data.contract import IMAGES, Dataset, Kind
+from transferlab.inputs import Inputs, Mapped, held
 from transferlab.map import LABELLED, NOTHING, Role
 from transferlab.randomness import Order, key
 
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """Training inputs of a domain, on the device: uint8 images [N, C, H, W], or float32 as :class:`Dataset` has it.
+    """Training inputs of a domain: uint8 images [N, C, H, W], or float32 as :class:`Dataset` has it.
 
-    rows: in a batch, int64 [N], which of the problem's inputs of the domain they are.
+    They may lie in a file; in a batch they are a tensor on the device. rows: in a batch, int64 [N], which of the
+    problem's inputs of the domain they are.
     """
 
-    inputs: Tensor
+    inputs: Inputs
     rows: Tensor | None = None
 
     def __len__(self) -> int:
@@ -38,7 +40,7 @@ class Unlabelled:
 class Labelled:
     """Training inputs of a domain and ``rows`` as above, with their labels int64 [N]."""
 
-    inputs: Tensor
+    inputs: Inputs
     labels: Tensor
     rows: Tensor | None = None
 
@@ -73,7 +75,7 @@ class Batch:
             if view is None:
                 return None
             generator = torch.Generator(view.inputs.device).manual_seed(key(*self.step, name, domain))
-            return replace(view, inputs=augment(view.inputs, generator))
+            return replace(view, inputs=augment(view.inputs[:], generator))
 
         return replace(self, source=changed("source", self.source), target=changed("target", self.target))
 
@@ -105,7 +107,7 @@ class Batch:
     @property
     def inputs(self) -> Tensor:
         """Source inputs, then target inputs, [B_s + B_t, ...]; grey images are replicated where needed."""
-        parts = [view.inputs for view in self._parts]
+        parts = [view.inputs[:] for view in self._parts]
         shape = max(part.shape[1:] for part in parts)
         return torch.cat([part.expand(-1, *shape) for part in parts])
 
@@ -145,7 +147,8 @@ class Problem(Generic[Source, Target]):
     def batches(self, source: int = 0, target: int = 0) -> Callable[[str, int], Batch]:
         """Batches of so many images of each domain, as a function of (stage, step): no state, no workers.
 
-        A domain is drawn without replacement, in a new order in each epoch.
+        A domain is drawn without replacement, in a new order in each epoch. Of inputs that lie in a file the next batch
+        is read while a step goes on with the last one.
         """
         orders: dict[tuple[str, str], Order] = {}
 
@@ -164,29 +167,34 @@ class Problem(Generic[Source, Target]):
                 (self.seed, stage, step),
             )
 
-        return draw
+        return ahead(draw) if any(isinstance(view.inputs, Mapped) for view in self.seen()) else draw
 
 
-def view(data: Dataset, kind: Kind, rows: np.ndarray, role: Role, size: int, device: torch.device) -> View | None:
-    """What ``role`` allows to see of the given rows of ``data``; images are brought to ``size`` pixels."""
+def ahead(draw: Callable[[str, int], Batch]) -> Callable[[str, int], Batch]:
+    """``draw``, of which the batch of the next step is drawn in another thread while the last one is used."""
+    thread = ThreadPoolExecutor(1)
+    coming: dict[tuple[str, int], Future[Batch]] = {}
+
+    def drawn(stage: str, step: int) -> Batch:
+        batch = coming.pop((stage, step), None) or thread.submit(draw, stage, step)
+        coming.clear()
+        coming[stage, step + 1] = thread.submit(draw, stage, step + 1)
+        return batch.result()
+
+    return drawn
+
+
+def view(
+    data: Dataset, kind: Kind, rows: np.ndarray, role: Role, size: int, device: torch.device, resident: float
+) -> View | None:
+    """What ``role`` allows to see of the given rows of ``data``; images are brought to ``size`` pixels.
+
+    resident: GiB that are held on the device; of more, what lies in a file stays there.
+    """
     if role == NOTHING:
         return None
-    inputs = torch.from_numpy(data.inputs[rows])
-    inputs = (resize(inputs, size) if kind == IMAGES else inputs).to(device)
+    inputs = held(data.inputs, rows, size if kind == IMAGES else None, device, resident)
     if role == LABELLED:
         assert data.labels is not None
         return Labelled(inputs, torch.from_numpy(data.labels[rows]).to(device))
     return Unlabelled(inputs)
-
-
-def resize(images: Tensor, size: int) -> Tensor:
-    """uint8 [N, C, H, W] -> uint8 [N, C, size, size], bilinear and antialiased, once for all steps."""
-    if images.shape[-2:] == (size, size):
-        return images
-    shape = (size, size)
-    return torch.cat(
-        [
-            F.interpolate(part.float(), shape, mode="bilinear", antialias=True).round_().clamp_(0, 255).byte()
-            for part in images.split(5_000)
-        ]
-    )

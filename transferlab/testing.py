@@ -14,7 +14,7 @@ import contextlib
 import dataclasses
 import functools
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -25,7 +25,9 @@ import torch
 from transferlab import data, dispatch, storage
 from transferlab.config import Config, from_plain
 from transferlab.data.contract import Dataset, Found
+from transferlab.data.stored import Stored
 from transferlab.evaluation.evaluator import Evaluator, Truth
+from transferlab.inputs import Mapped
 from transferlab.jobs import execute
 from transferlab.map import LABELLED, look_in, method_schema
 from transferlab.runs import DONE, RunFolder
@@ -49,6 +51,7 @@ def check_method(
     labels_of_tests_change_no_weight(config, folder / "test labels")
     nothing_leads_to_what_is_kept_from_it(config, folder / "reached")
     resumes_to_the_same_bits(config, folder / "resumed")
+    inputs_in_a_file_change_nothing(config, folder / "in files")
 
 
 def tiny(name: str, options: Mapping[str, Any], **train: Any) -> Config:
@@ -103,10 +106,13 @@ def nothing_leads_to_what_is_kept_from_it(config: Config, folder: Path) -> None:
 
     with mock.patch.object(dispatch, "prepare", prepared), mock.patch.object(module, "fit", watched):
         finished(config, folder)
-    tests = (truths[0].source_test, truths[0].target_test)
-    secret = {tensor.data_ptr() for view in tests for tensor in vars(view).values() if isinstance(tensor, torch.Tensor)}
+    tests = [part for view in (truths[0].source_test, truths[0].target_test) for part in vars(view).values()]
+    secret = {tensor.data_ptr() for tensor in tests if isinstance(tensor, torch.Tensor)}
     assert not [t for t in handed if isinstance(t, torch.Tensor) and t.data_ptr() in secret], "test data was reached"
-    forbidden = (RunFolder, Path, Engine, Evaluator, Truth, Dataset, Found, Config)
+    assert not [t for t in handed if isinstance(t, Mapped) and any(t is part for part in tests)], (
+        "test data was reached"
+    )
+    forbidden = (RunFolder, Path, Engine, Evaluator, Truth, Dataset, Found, Config, Stored, np.memmap)
     kinds = {type(thing).__name__ for thing in handed if isinstance(thing, forbidden)}
     assert not kinds, f"{', '.join(sorted(kinds))}: the method can reach it"
     measured = [thing for thing in handed if isinstance(thing, dict) and any("accuracy" in str(key) for key in thing)]
@@ -115,8 +121,25 @@ def nothing_leads_to_what_is_kept_from_it(config: Config, folder: Path) -> None:
 
 def resumes_to_the_same_bits(config: Config, folder: Path) -> None:
     """A run that fails while its second file of tensors is written goes on to the same weights and figures."""
-    whole, cut, calls = finished(config, folder / "whole"), RunFolder(folder / "cut"), 0
-    write = storage.write
+    whole, resumed = finished(config, folder / "whole"), cut_and_resumed(config, folder / "cut")
+    same_weights(whole, resumed, "a resumed run ends with other weights")
+    assert timeless(whole) == timeless(resumed), "a resumed run ends with another record"
+
+
+def inputs_in_a_file_change_nothing(config: Config, folder: Path) -> None:
+    """Inputs that stay in a file end with the weights and figures of those in memory, in a run that was cut off too."""
+    whole = finished(config, folder / "in memory")
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, resident=0.0))
+    with in_files(folder):
+        nothing_leads_to_what_is_kept_from_it(config, folder / "reached")
+        mapped = cut_and_resumed(config, folder / "cut")
+    same_weights(whole, mapped, "inputs that stay in a file lead to other weights")
+    assert timeless(whole) == timeless(mapped), "inputs that stay in a file lead to another record"
+
+
+def cut_and_resumed(config: Config, path: Path) -> RunFolder:
+    """The folder of a run that failed while its second file of tensors was written, and went on to its end."""
+    cut, calls, write = RunFolder(path), 0, storage.write
 
     def failing(*given: Any) -> None:
         nonlocal calls
@@ -128,9 +151,7 @@ def resumes_to_the_same_bits(config: Config, folder: Path) -> None:
     with mock.patch.object(storage, "write", failing):
         execute(config, cut, parallel=True)
     assert cut.status["status"] == "failed", cut.status
-    resumed = finished(config, cut.path)
-    same_weights(whole, resumed, "a resumed run ends with other weights")
-    assert timeless(whole) == timeless(resumed), "a resumed run ends with another record"
+    return finished(config, cut.path)
 
 
 def finished(config: Config, path: Path) -> RunFolder:
@@ -153,25 +174,41 @@ def same_weights(one: RunFolder, two: RunFolder, otherwise: str) -> None:
     assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0]), otherwise
 
 
-@contextlib.contextmanager
-def scrambled(names: set[str], of_split: str) -> Iterator[None]:
+def scrambled(names: set[str], of_split: str) -> contextlib.AbstractContextManager[None]:
     """Inside, the data sets of these ``names`` give out the labels of a split in another order."""
+
+    def change(name: str, split: str, true: Dataset) -> Dataset:
+        if name not in names or split != of_split or true.labels is None:
+            return true
+        labels = np.random.default_rng(1).permutation(true.labels)
+        assert (labels != true.labels).mean() > SCRAMBLED
+        return dataclasses.replace(true, labels=labels)
+
+    return changed(change)
+
+
+def in_files(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Inside, every data set gives out inputs that lie in a file of ``folder``, among others and in another order."""
+
+    def change(name: str, split: str, true: Dataset) -> Dataset:
+        path, rows = folder / f"{name}-{split}.npy", np.random.default_rng(2).permutation(len(true) + 3)[: len(true)]
+        array = np.zeros((len(true) + 3, *true.inputs.shape[1:]), true.inputs.dtype)
+        array[rows] = true.inputs
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(path, array)
+        return dataclasses.replace(true, inputs=Stored(np.load(path, mmap_mode="r"), f"{name} {split}", rows))
+
+    return changed(change)
+
+
+@contextlib.contextmanager
+def changed(change: Callable[[str, str, Dataset], Dataset]) -> Iterator[None]:
+    """Inside, ``change`` makes of each data set's name, split and data what the run gets."""
     real = data.find
 
     def find(name: str, options: Any, settings: Any) -> Found:
         found = real(name, options, settings)
-        if name not in names:
-            return found
-
-        def load(split: str) -> Dataset:
-            true = found.load(split)
-            if split != of_split or true.labels is None:
-                return true
-            labels = np.random.default_rng(1).permutation(true.labels)
-            assert (labels != true.labels).mean() > SCRAMBLED
-            return dataclasses.replace(true, labels=labels)
-
-        return dataclasses.replace(found, load=load)
+        return dataclasses.replace(found, load=lambda split: change(name, split, found.load(split)))
 
     with mock.patch.object(data, "find", find):
         yield

@@ -16,10 +16,9 @@ import pytest
 from tests.conftest import labels_are_known
 from transferlab import data
 from transferlab.config import DataConfig
-from transferlab.data import files
+from transferlab.data import files, stored
 from transferlab.data.arrays import ArraysOnly
 from transferlab.data.files import Remote
-from transferlab.data.generated import _generated
 from transferlab.data.pictures import mnist
 from transferlab.errors import DataMissing, UserError
 
@@ -178,7 +177,7 @@ def test_without_a_home_folder_the_cache_is_left_out(monkeypatch):
     assert files.roots(DataConfig()) == []
     with pytest.raises(DataMissing, match="put svhn.mat into <data.root>/svhn$"):
         files.files_or_sample("svhn", ["svhn"], {"svhn.mat": None}, DataConfig(), sample=False)
-    assert _generated.cached("x", [1], 5, lambda: np.arange(5)).tolist() == [0, 1, 2, 3, 4]
+    assert stored.kept("x", [1], 5, lambda: [np.arange(5)]).tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("home", ["~", "~nobody-of-this-name"])

@@ -189,7 +189,7 @@ def test_generated_images_depend_on_the_seed_alone(name, tmp_path, monkeypatch):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache))
         monkeypatch.delenv("TRANSFERLAB_DATA", raising=False)
         found = find(name, edition="sample", count=600, seed=seed)
-        digests.append([found.load(split).inputs.tobytes() for split in ("train", "test")])
+        digests.append([np.asarray(found.load(split).inputs).tobytes() for split in ("train", "test")])
     assert found.edition == "sample" and digests[0] == digests[1] == digests[2]
     assert digests[0][0] != digests[3][0] and digests[0][1] != digests[3][1]
     assert not digests[0][0].startswith(digests[0][1])

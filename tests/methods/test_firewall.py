@@ -22,6 +22,7 @@ OPTIONS["devise"] = {"kernel": "linear"}  # it chooses among margins, in stages 
 PROOFS = [
     testing.unseen_labels_change_nothing, testing.labels_of_tests_change_no_weight,
     testing.nothing_leads_to_what_is_kept_from_it, testing.resumes_to_the_same_bits,
+    testing.inputs_in_a_file_change_nothing,
 ]  # fmt: skip
 
 

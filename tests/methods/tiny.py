@@ -13,10 +13,11 @@ from transferlab.config import Config, ModelConfig
 from transferlab.data import Found
 from transferlab.data.selection import Selection
 from transferlab.evaluation.evaluator import selections
+from transferlab.inputs import resize
 from transferlab.map import LABELLED, NOTHING, method_schema
 from transferlab.models.architectures import ARCHITECTURES
 from transferlab.models.zero_shot import ZeroShot
-from transferlab.problem import Labelled, Problem, Unlabelled, resize
+from transferlab.problem import Labelled, Problem, Unlabelled
 
 NETS = tuple(ARCHITECTURES)
 SHAPES = {"images": (1, 32, 32), "vectors": (6,), "spectrograms": (1, 32, 32)}

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from transferlab.data.stored import Samples
 from transferlab.errors import require
 
 Kind = Literal["images", "spectrograms", "vectors"]
@@ -31,16 +32,17 @@ class Labels:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One split of one domain, resident in memory and read-only.
+    """One split of one domain, read-only.
 
-    inputs: uint8 images [N, C, H, W], float32 spectrograms [N, 1, T, F], or float32 vectors [N, D].
+    inputs: uint8 images [N, C, H, W], float32 spectrograms [N, 1, T, F] or float32 vectors [N, D], in memory or in a
+    file.
     labels: int64 [N], indices into ``classes``; None where the data has none.
     provenance: name, edition, split, count, sha256 of the files, and what else made the data.
     signatures: float32 [C, M], a description of each class, where the data has them.
     groups: int64 [N], where rows of one value, such as frames of one video, must not be parted.
     """
 
-    inputs: np.ndarray
+    inputs: Samples
     labels: np.ndarray | None
     classes: tuple[str, ...]
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -49,7 +51,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         for array in (self.inputs, self.labels, self.signatures, self.groups):
-            if array is not None:
+            if isinstance(array, np.ndarray):
                 array.setflags(write=False)
         if self.labels is not None and len(self.labels):
             low, high, count = int(self.labels.min()), int(self.labels.max()), len(self.classes)

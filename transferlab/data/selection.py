@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from transferlab.data.contract import IMAGES, Dataset, Found, Labels
+from transferlab.data.stored import Samples, Stored, filled, kept, of_rows
 from transferlab.errors import nearest, require
 
 
@@ -88,7 +91,7 @@ def of_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
     old_labels = [data.classes.index(name) for name in classes]
     signatures = None if data.signatures is None else data.signatures[old_labels]
     groups = None if data.groups is None else data.groups[rows]
-    return Dataset(data.inputs[rows], labels, classes, data.provenance, signatures, groups)
+    return Dataset(of_rows(data.inputs, rows), labels, classes, data.provenance, signatures, groups)
 
 
 def _relabelled(labels: np.ndarray, old: tuple[str, ...], new: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -99,23 +102,28 @@ def _relabelled(labels: np.ndarray, old: tuple[str, ...], new: tuple[str, ...]) 
     return rows, new_label[labels][rows]
 
 
-def transformed(images: np.ndarray, name: str, split: str = "train") -> np.ndarray:
+def transformed(images: Samples, name: str, split: str = "train") -> Samples:
     """uint8 [N, C, H, W] as another domain; the same permutation for every image, noise of 50 grey levels.
 
-    Training and test images have noise of their own.
+    Training and test images have noise of their own. What lies in a file comes to lie in another.
     """
-    if name == "inverted":
-        return 255 - images
-    rng = np.random.default_rng(0)
-    if name == "permuted":
-        height, width = images.shape[2:]
-        order = rng.permutation(height * width)
-        return images.reshape(*images.shape[:2], -1)[:, :, order].reshape(images.shape)
-    if split == "test":
-        rng = np.random.default_rng([0, 1])
-    noisy = np.empty_like(images)
-    for start in range(0, len(images), 1000):  # in pieces: noise is drawn in float32
+    if isinstance(images, Stored):
+        rows = hashlib.sha256(images.rows.tobytes()).hexdigest()
+        return kept(name, [images.digest, rows, split], len(images), lambda: _pieces(images, name, split))
+    return filled(len(images), _pieces(images, name, split))
+
+
+def _pieces(images: Samples, name: str, split: str) -> Iterator[np.ndarray]:
+    """The transformed images, a thousand at a time: noise is drawn in float32."""
+    rng = np.random.default_rng([0, 1] if split == "test" and name == "noise" else 0)
+    height, width = images.shape[2:]
+    order = rng.permutation(height * width) if name == "permuted" else None
+    for start in range(0, len(images), 1000):
         part = images[start : start + 1000]
-        noise = rng.standard_normal(part.shape, dtype=np.float32) * 50
-        noisy[start : start + 1000] = np.clip(part + noise, 0, 255).astype(np.uint8)
-    return noisy
+        if name == "inverted":
+            yield 255 - part
+        elif order is not None:
+            yield part.reshape(*part.shape[:2], -1)[:, :, order].reshape(part.shape)
+        else:
+            noise = rng.standard_normal(part.shape, dtype=np.float32) * 50
+            yield np.clip(part + noise, 0, 255).astype(np.uint8)

@@ -19,6 +19,7 @@ from transferlab.errors import Diverged
 from transferlab.evaluation import metrics
 from transferlab.evaluation.collapse import collapse, label_losses
 from transferlab.evaluation.distances import proxy_a_distance
+from transferlab.inputs import Inputs, at_once
 from transferlab.models.clusters import Clusters
 from transferlab.models.predictor import Predictor
 from transferlab.models.zero_shot import ZeroShot
@@ -121,7 +122,7 @@ class Evaluator:
         return ""
 
     @torch.no_grad()
-    def outputs(self, predictor: Predictor, inputs: Tensor, domain: str) -> Outputs:
+    def outputs(self, predictor: Predictor, inputs: Inputs, domain: str) -> Outputs:
         """Answers for inputs [N, ...]; features of the :func:`fair_sample` of :data:`SAMPLE` alone.
 
         Raises :class:`Diverged` where a score is not a number.
@@ -131,7 +132,8 @@ class Evaluator:
         sampled = torch.zeros(len(inputs), dtype=torch.bool)
         sampled[torch.from_numpy(fair_sample(len(inputs), SAMPLE))] = True
         with self._autocast():
-            for part, chosen in zip(inputs.split(500), sampled.split(500), strict=True):
+            size = at_once(inputs)
+            for part, chosen in zip(inputs.split(size), sampled.split(size), strict=True):
                 f, s = predictor(part, domain)
                 features.append(f[chosen.to(f.device)].float().cpu())
                 scores.append(s.float().cpu())

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from transferlab.inputs import Inputs, at_once
 from transferlab.models.convnet import ConvNet, DomainCritic
 from transferlab.models.predictor import Classifier
 from transferlab.options import Options
@@ -45,11 +46,12 @@ def classifier(
 
 
 @torch.no_grad()
-def hidden(run: Run, net: ConvNet, inputs: Tensor, domain: str) -> Tensor:
+def hidden(run: Run, net: ConvNet, inputs: Inputs, domain: str) -> Tensor:
     """The last hidden layer on inputs [N, ...] of ``domain``: float32 [N, D]."""
     net.eval()
     with run.autocast():
-        return torch.cat([net.hidden(net.features(part, domain), domain).float() for part in inputs.split(500)])
+        parts = inputs.split(at_once(inputs))
+        return torch.cat([net.hidden(net.features(part, domain), domain).float() for part in parts])
 
 
 def linear_svm(features: Tensor, labels: Tensor, classes: int, cost: float = 1.0) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from transferlab.config import ModelConfig
 from transferlab.data.contract import IMAGES, VECTORS, Kind
 from transferlab.errors import require
+from transferlab.inputs import Inputs, at_once
 from transferlab.models.architectures import NORMALISATIONS, ONE_DOMAIN, normalisation_of
 
 Domains = str | Sequence[tuple[str, int]] | None
@@ -104,7 +106,7 @@ class Preprocess(nn.Module):
         return x.sub_(mean).mul_((variance + 1e-5).rsqrt())
 
 
-def normalisation(config: ModelConfig, kind: Kind, samples: Sequence[Tensor]) -> Preprocess:
+def normalisation(config: ModelConfig, kind: Kind, samples: Sequence[Inputs]) -> Preprocess:
     """The preprocessing fitted on training inputs of one kind, of one or more domains, which weigh the same.
 
     Raises :class:`~transferlab.errors.UserError` where ``config.normalisation`` is for another kind of input.
@@ -116,7 +118,7 @@ def normalisation(config: ModelConfig, kind: Kind, samples: Sequence[Tensor]) ->
         return Preprocess(how)
     over = 0 if kind == VECTORS else None  # each feature of a vector, all values of a spectrogram
     # On the CPU: in float64, which not every accelerator has.
-    exact = [part.cpu().double() for part in samples]
+    exact = [part[:].cpu().double() for part in samples]
     means = torch.stack([part.mean(over).view(-1) for part in exact])  # [domains, D]
     if how == "standardise":
         means = means.mean(0, keepdim=True)
@@ -134,11 +136,12 @@ def or_one(deviation: Tensor, mean: Tensor) -> Tensor:
     return torch.where(deviation > torch.finfo(torch.float32).eps * mean.abs(), deviation, 1.0)
 
 
-def mean_over_images(inputs: Tensor) -> Tensor:
+def mean_over_images(inputs: Inputs) -> Tensor:
     """Channel means of uint8 [N, C, H, W], scaled to [0, 1]: float32 [C]; exact sums, in pieces."""
     # Whole numbers of 32 bits hold an image's sum, and are added twice as fast as those of 64.
-    total = torch.cat([part.flatten(2).sum(2, dtype=torch.int32) for part in inputs.split(10_000)]).sum(0)
-    return (total.double() / (255 * inputs[:, 0].numel())).float()
+    sums = (part.flatten(2).sum(2, dtype=torch.int32).sum(0) for part in inputs.split(at_once(inputs)))
+    total = sum(sums, start=torch.zeros(inputs.shape[1], dtype=torch.int64, device=inputs.device))
+    return (total.double() / (255 * len(inputs) * math.prod(inputs.shape[2:]))).float()
 
 
 class BatchNorm(nn.Module):

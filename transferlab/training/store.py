@@ -21,14 +21,19 @@ from transferlab import locks, storage
 from transferlab.config import RESULTS_VERSION
 from transferlab.errors import UserError
 from transferlab.files import remove_partials
+from transferlab.inputs import Inputs, Mapped
 
 log = logging.getLogger(__name__)
 
 
-def content_key(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> str:
-    """32 hexadecimal digits that are a function of names, types, shapes and values of both."""
-    on_cpu = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
-    texts = {"version": RESULTS_VERSION, "torch": torch.__version__, **settings}
+def content_key(contents: Mapping[str, Tensor | Inputs], settings: Mapping[str, Any]) -> str:
+    """32 hexadecimal digits that are a function of names, types, shapes and values of both.
+
+    Inputs that lie in a file are known by its digest, and not read.
+    """
+    on_cpu = {name: content[:].detach().cpu() for name, content in contents.items() if not isinstance(content, Mapped)}
+    in_files = {f"file of {name}": mapped.digest() for name, mapped in contents.items() if isinstance(mapped, Mapped)}
+    texts = {"version": RESULTS_VERSION, "torch": torch.__version__, **settings, **in_files}
     content = storage.checksum(on_cpu, {key: json.dumps(value, sort_keys=True) for key, value in texts.items()})
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 

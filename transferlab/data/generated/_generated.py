@@ -1,28 +1,20 @@
-"""Images that are made here: kept in the user's cache, and what cameras do to them, for whole batches.
+"""Images that are made here, and what cameras do to them, for whole batches.
 
 Image tensors are float32 [B, C, H, W] in [0, 1] where nothing else is said.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import logging
-import os
-import uuid
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from transferlab.errors import require
-from transferlab.files import cache_dir, sha256
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-log = logging.getLogger(__name__)
 KERNEL = 9
 """Side of the largest blur, in pixels."""
 # Quantisation tables of JPEG, ITU-T T.81, annex K.1, at quality 50.
@@ -43,45 +35,6 @@ def check(name: str, count: int, least: int, size: int, seed: int) -> None:
 def versioned(edition: str, version: int) -> str:
     """The edition of what a generator's ``version`` makes: other images are another edition."""
     return edition if version == 1 else f"{edition}-v{version}"
-
-
-def cached(name: str, ingredients: Sequence[object], count: int, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """The array of ``count`` rows that ``ingredients`` determine, made and kept in the cache if it is not whole there.
-
-    Safe where two processes start at once: each makes it under a name of its own, and the last rename wins,
-    with the same content.
-    """
-    key = hashlib.sha256(repr(list(ingredients)).encode()).hexdigest()[:24]
-    try:
-        path = cache_dir() / "generated" / f"{name}-{key}.npy"
-    except OSError as error:
-        log.warning("%s: cannot be kept (%s)", name, error)
-        return make()
-    checksum = path.with_suffix(".sha256")
-    try:
-        if sha256(path).encode() == checksum.read_bytes():
-            return np.load(path, mmap_mode="r")
-        log.warning("%s: damaged, making it again", path)
-    except OSError:
-        pass
-    images = make()
-    assert len(images) == count
-    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.save(file, images)
-            file.flush()
-            os.fsync(file.fileno())
-        digest = sha256(partial)
-        partial.replace(path)
-        partial.write_text(digest)
-        partial.replace(checksum)
-    except OSError as error:
-        log.warning("%s: cannot keep it (%s)", path, error)
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-    return images
 
 
 def balanced(count: int, classes: int, seed: int, split: str) -> np.ndarray:

@@ -7,6 +7,7 @@ the seed and :data:`VERSION`; or read as released, where the user has it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,10 +16,11 @@ import numpy as np
 from transferlab.data.content import digest
 from transferlab.data.contract import IMAGES, Dataset, Found, Settings
 from transferlab.data.generated import _released_mnistm as released
-from transferlab.data.generated._generated import cached, versioned
+from transferlab.data.generated._generated import versioned
 from transferlab.data.generated._photographs import Photographs, bsds500, packaged, patches, where
 from transferlab.data.pictures import mnist
 from transferlab.data.selection import Selection
+from transferlab.data.stored import kept
 from transferlab.errors import DataMissing, require
 
 log = logging.getLogger(__name__)
@@ -54,13 +56,12 @@ def find(options: Config, settings: Settings) -> Found:
 
     def load(split: str) -> Dataset:
         source = digits.load(split)
-        rng = np.random.default_rng([options.seed, split == "test"])
-        images = cached(
-            "mnistm",
-            [content, split],
-            len(source),
-            lambda: blend(source.inputs, patches(photographs.read(split), len(source), 28, rng)),
-        )
+
+        def make() -> Iterator[np.ndarray]:
+            rng = np.random.default_rng([options.seed, split == "test"])
+            yield blend(np.asarray(source.inputs), patches(photographs.read(split), len(source), 28, rng))
+
+        images = kept("mnistm", [content, split], len(source), make)
         record = {
             "name": "mnistm", "edition": edition, "split": split, "count": len(images), "generator": VERSION,
             "seed": options.seed, "photographs": f"{photographs.name} ({photographs.parts[split]})",

@@ -19,7 +19,6 @@ from transferlab.data.generated._generated import (
     Draws,
     balanced,
     bytes_of,
-    cached,
     camera,
     check,
     column,
@@ -30,6 +29,7 @@ from transferlab.data.generated._generated import (
 )
 from transferlab.data.pictures.mnist import CLASSES
 from transferlab.data.selection import Selection
+from transferlab.data.stored import kept
 from transferlab.errors import DataMissing
 
 if TYPE_CHECKING:
@@ -80,11 +80,11 @@ def find(options: Config, settings: Settings) -> Found:
     def load(split: str) -> Dataset:
         labels = of_split(split).labels
         count = len(labels)
-        images = cached(
+        images = kept(
             "syn_numbers",
             [content, split],
             count,
-            lambda: generate(labels, size, *_fonts.digits(fonts[split]), options.seed, split),
+            lambda: [generate(labels, size, *_fonts.digits(fonts[split]), options.seed, split)],
         )
         record = {
             "name": "syn_numbers", "edition": edition, "split": split, "count": count, "generator": VERSION,

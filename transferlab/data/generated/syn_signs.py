@@ -18,7 +18,6 @@ from transferlab.data.generated._generated import (
     Draws,
     balanced,
     bytes_of,
-    cached,
     camera,
     check,
     column,
@@ -30,6 +29,7 @@ from transferlab.data.generated._generated import (
 )
 from transferlab.data.pictures.gtsrb import CLASSES
 from transferlab.data.selection import Selection
+from transferlab.data.stored import kept
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,11 +69,11 @@ def find(options: Config, settings: Settings) -> Found:
     def load(split: str) -> Dataset:
         labels = of_split(split).labels
         count = len(labels)
-        images = cached(
+        images = kept(
             "syn_signs",
             [content, split],
             count,
-            lambda: generate(labels, size, photographs.read(split), options.seed, split),
+            lambda: [generate(labels, size, photographs.read(split), options.seed, split)],
         )
         record = {
             "name": "syn_signs", "edition": edition, "split": split, "count": count, "generator": VERSION,

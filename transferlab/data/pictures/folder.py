@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,10 +14,11 @@ import numpy as np
 from transferlab.data.content import digest
 from transferlab.data.contract import IMAGES, Dataset, Found, Labels, Settings
 from transferlab.data.files import provenance
-from transferlab.data.pictures._images import Spans, check, read_image, spans
+from transferlab.data.pictures._images import check, read_images, spans
 from transferlab.data.pictures._tree import Tree, read_tree
 from transferlab.data.selection import Selection
 from transferlab.data.split import held_out
+from transferlab.data.stored import Samples, kept, of_rows
 from transferlab.errors import require, some
 from transferlab.files import expanded, sha256
 from transferlab.options import place
@@ -25,6 +26,8 @@ from transferlab.options import place
 log = logging.getLogger(__name__)
 VERSION = 2
 """Of how pictures become pixels; to be raised with every change of that."""
+PIECE = 64
+"""Images that are decoded at a time."""
 TEST_FRACTION = 0.2
 """Share of each class for testing where neither the data nor the user says which."""
 
@@ -71,35 +74,27 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
     """
     fraction = options.test_fraction if isinstance(options, Config) else TEST_FRACTION
     tree = read_tree(root, {without}, options.classes)
-    divided = "test" in tree.images
-    edition = "full" if whole in (None, len(tree.files)) else f"subset-{len(tree.files)}"
-    classes = tuple(tree.images["train"])
-    split_of: dict[Path, str] = {}
-    for split, part in tree.images.items():
-        for label, files in enumerate(part.values()):
-            test = held_out(len(files), fraction, label) if not divided else [split == "test"] * len(files)
-            split_of |= {path: "test" if tests else "train" for path, tests in zip(files, test, strict=True)}
-    labels = {path: label for part in tree.images.values() for label, name in enumerate(classes) for path in part[name]}
-
-    @cache
-    def whole_set() -> tuple[Spans, dict[str, str]]:
-        """What deep pictures are scaled by, and the checksum of each image."""
-        checksums = {tree.name(path): sha256(path) for path in tree.files}
-        _note_repeats(tree, checksums, split_of)
-        return spans(tree.files), checksums
-
-    named = {path.relative_to(root).as_posix(): path for path in tree.files}
-    content = digest(named, VERSION, check=lambda: check(tree.files))
+    files, divided, classes = tree.files, "test" in tree.images, tuple(tree.images["train"])
+    edition = "full" if whole in (None, len(files)) else f"subset-{len(files)}"
+    split_of = _splits(tree, fraction)
+    labels = {path: label for part in tree.images.values() for label, each in enumerate(classes) for path in part[each]}
+    content = digest({path.relative_to(root).as_posix(): path for path in files}, VERSION, check=lambda: check(files))
+    rows = {split: np.array([row for row, path in enumerate(files) if split_of[path] == split], np.int64)
+            for split in ("train", "test")}  # fmt: skip
 
     def of_split(split: str) -> Labels:
-        return Labels(np.array([labels[path] for path in tree.files if split_of[path] == split], np.int64))
+        return Labels(np.array([labels[files[row]] for row in rows[split]], np.int64))
+
+    @cache
+    def checksums() -> dict[str, str]:
+        each = _checksums(name, content, tree)
+        _note_repeats(tree, each, split_of)
+        return each
 
     def load(split: str) -> Dataset:
-        scale, checksums = whole_set()
-        paths = [path for path in tree.files if split_of[path] == split]
-        pixels = np.stack([read_image(path, path, options.size, scale) for path in paths])
-        record = provenance(name, edition, split, len(paths), [], **more)
-        record["files"] = {tree.name(path): checksums[tree.name(path)] for path in paths}
+        record = provenance(name, edition, split, len(rows[split]), [], **more)
+        record["files"] = {place: checksums()[place] for place in (tree.name(files[row]) for row in rows[split])}
+        pixels = of_rows(_pixels(name, content, tree, options.size), rows[split])
         return Dataset(pixels, of_split(split).labels, classes, record)
 
     shape = (3, options.size, options.size)
@@ -108,6 +103,42 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
         name, edition, classes, IMAGES, shape, load, content, remark=tree.remark, labels=of_split, idle=idle,
         classes_in=None if divided else root,
     )  # fmt: skip
+
+
+def _splits(tree: Tree, fraction: float) -> dict[Path, str]:
+    """To which split each file belongs: as the folders say, or else a ``fraction`` of each class is for testing."""
+    split_of: dict[Path, str] = {}
+    for split, part in tree.images.items():
+        for label, files in enumerate(part.values()):
+            test = [split == "test"] * len(files) if "test" in tree.images else held_out(len(files), fraction, label)
+            split_of |= {path: "test" if tests else "train" for path, tests in zip(files, test, strict=True)}
+    return split_of
+
+
+def _pixels(name: str, content: str, tree: Tree, size: int) -> Samples:
+    """All images in the order of the tree's files, uint8 [N, 3, size, size], decoded once and kept in the cache."""
+
+    def decode() -> Iterator[np.ndarray]:
+        from tqdm import tqdm
+
+        files = tree.files
+        scale = spans(files)
+        with tqdm(total=len(files), desc=f"decoding {name}", unit="images", disable=None) as bar:
+            for start in range(0, len(files), PIECE):
+                yield read_images(files[start : start + PIECE], size, scale)
+                bar.update(len(files[start : start + PIECE]))
+
+    return kept(name, [content, size], len(tree.files), decode)
+
+
+def _checksums(name: str, content: str, tree: Tree) -> dict[str, str]:
+    """SHA-256 of each file by its name in the tree, computed once and kept as the images are."""
+
+    def compute() -> Iterator[np.ndarray]:
+        yield np.stack([np.frombuffer(bytes.fromhex(sha256(path)), np.uint8) for path in tree.files])
+
+    each = np.asarray(kept(f"{name}-checksums", [content], len(tree.files), compute))
+    return {tree.name(path): bytes(row).hex() for path, row in zip(tree.files, each, strict=True)}
 
 
 def _note_repeats(tree: Tree, checksums: Mapping[str, str], split_of: Mapping[Path, str]) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from transferlab.data.contract import Kind
 from transferlab.errors import require
+from transferlab.inputs import Inputs
 from transferlab.map import LABELLED, UNLABELLED, Sees
 from transferlab.methods.heads import few_label_classifier, linear
 from transferlab.models.coded import Coded, Encoder, flat, patches, without_mean
@@ -120,7 +121,7 @@ def fit(config: Config, problem: Problem[Unlabelled, Labelled], run: Run) -> Cod
     )
 
     def train_head() -> dict[str, Tensor]:
-        features = encoder(target.inputs)
+        features = encoder(target.inputs[:])
         return few_label_classifier(features, target.labels, config.classifier, config.strengths, problem.seed)
 
     head = run.once("head", train_head)
@@ -129,13 +130,17 @@ def fit(config: Config, problem: Problem[Unlabelled, Labelled], run: Run) -> Cod
     return Coded(encoder, linear(head), scores_are_logits=config.classifier == "logistic")
 
 
-def some(inputs: Tensor, kind: Kind, config: Config) -> Tensor:
+def some(inputs: Inputs, kind: Kind, config: Config) -> Tensor:
     """At most ``samples`` inputs, or patches at random places: float32 [n, D]; data may be sorted by class."""
     if config.patch is None:
         return flat(inputs[torch.randperm(len(inputs))[: config.samples].to(inputs.device)], kind)
-    grid = patches(inputs, config.patch, 1)
-    places = [torch.randint(count, (config.samples,)).to(inputs.device) for count in grid.shape[:3]]
-    return without_mean(grid[tuple(places)].flatten(1), kind)
+    height, width = (side - config.patch + 1 for side in inputs.shape[2:])
+    places = [torch.randint(count, (config.samples,)).to(inputs.device) for count in (len(inputs), height, width)]
+    found = []
+    for rows, y, x in zip(*(place.split(1000) for place in places), strict=True):
+        grid = patches(inputs.index_select(0, rows), config.patch, 1)
+        found.append(grid[torch.arange(len(rows), device=rows.device), y, x])
+    return without_mean(torch.cat(found).flatten(1), kind)
 
 
 def dictionary(kind: str, x: Tensor, config: Config, seed: int) -> dict[str, Tensor]:

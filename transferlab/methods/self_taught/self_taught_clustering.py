@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from transferlab.errors import require
+from transferlab.inputs import Inputs
 from transferlab.map import UNLABELLED, Sees
 from transferlab.methods.heads import linear
 from transferlab.models.clusters import Clusters
@@ -106,7 +107,7 @@ def fit(config: Config, problem: Problem[Unlabelled, Unlabelled], run: Run) -> C
     return Clusters(linear(found), problem.kind)
 
 
-def _some(inputs: Tensor, samples: int) -> Tensor:
+def _some(inputs: Inputs, samples: int) -> Tensor:
     """At random, because data may be sorted by class."""
     return inputs[torch.randperm(len(inputs))[:samples].to(inputs.device)]
 

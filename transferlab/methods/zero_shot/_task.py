@@ -114,7 +114,7 @@ def make_task(problem: Problem[Labelled, None], run: Run, kernel: str, signature
     well) or unit (neither); or raw, as they are; or binary, 1 above the mean of all.
     """
     assert problem.signatures is not None  # compatibility.find sees to it
-    x, seen, table = problem.source.inputs, len(problem.source_classes), problem.signatures
+    x, seen, table = problem.source.inputs[:], len(problem.source_classes), problem.signatures
     if signatures in ("centred", "standard"):
         of_seen = table[:seen].cpu().double()  # not every accelerator has it
         table = table - of_seen.mean(0).to(table)
