@@ -57,9 +57,7 @@ def run(
     pictures = Pictures(folder.path / "figures", config, evaluator) if config.figures else None
     options = method.Config(**vars(config.method))
     predictor = method.fit(options, problem, given_to_method(engine))
-    known = predictors.kinds()
-    made = f"method={config.names['method']}: fit returned a {type(predictor).__name__}"
-    require(type(predictor) in known.values(), f"{made}; allowed are {', '.join(known)}")
+    _check_predictor(config, predictor)
     predictor = predictor.to(device).eval()
 
     results, confusion = _results(config, found, engine, evaluator, predictor)
@@ -74,6 +72,13 @@ def run(
             pictures.draw(predictor, engine.rows, confusion, results.get("selected", ""))
 
     return results, draw
+
+
+def _check_predictor(config: Config, returned: Any) -> None:
+    """Refuse what a method has returned if it is none of this package's predictors, which alone can be saved."""
+    known = predictors.kinds()
+    what = f"method={config.names['method']}: fit returned a {type(returned).__name__}"
+    require(type(returned) in known.values(), f"{what}; allowed are {', '.join(known)}")
 
 
 def _environment(config: Config, device: torch.device) -> dict[str, Any]:

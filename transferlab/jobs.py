@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from transferlab import compatibility, naming, plan
 from transferlab.config import Config
+from transferlab.data import Found
 from transferlab.errors import UserError
 from transferlab.files import write_text
 from transferlab.map import look_in
@@ -56,17 +57,10 @@ def execute(config: Config, folder: RunFolder, parallel: bool, composed: Mapping
     handlers = _start_logging(folder, parallel)
     before_us: Any = None
     try:
-        found = compatibility.find(config)
-        known_by = identity(config, found)
-        plan.check_name(folder.path, config, known_by["digests"])
-        folder.claim(config, known_by["digests"])
-        before = folder.status
-        if before.get("status") in DONE and not (config.figures and before.get("undrawn")):
+        found = _begin(config, folder, composed or {})
+        if found is None:
             log.info("%s: finished before", folder.path)
             return
-        folder.set_status("running", run=naming.sentence(config), **known_by)
-        for name, text in (composed or {}).items():
-            write_text(folder.path / ".hydra" / name, text)
         before_us = _terminate_politely()
         from transferlab import dispatch
 
@@ -78,14 +72,7 @@ def execute(config: Config, folder: RunFolder, parallel: bool, composed: Mapping
             log.error("interrupted; continue with: transferlab resume=%s", folder.path)
         raise
     except Exception as error:
-        if isinstance(error, UserError) and not folder.claimed:  # the folder is another's: nothing in it may change
-            log.error("%s", error)
-            return
-        show_full_error()
-        reason = reason_of(error)
-        log_file.error(traceback.format_exc())
-        _conclude(folder, "failed", reason)
-        log.error("failed: %s; see %s", reason, folder.path / "run.log")
+        _fail(folder, error)
     else:
         if results["status"] == COLLAPSED:
             log.warning("collapsed: %s; its figures are no result of the method", results["reason"])
@@ -97,6 +84,36 @@ def execute(config: Config, folder: RunFolder, parallel: bool, composed: Mapping
         _stop_logging(handlers)
         if before_us is not None:
             signal.signal(signal.SIGTERM, before_us)
+
+
+def _begin(config: Config, folder: RunFolder, composed: Mapping[str, str]) -> dict[str, Found] | None:
+    """Claim the folder, and write there what is about to run.
+
+    Returns the data of both domains, or None where the run is complete and nothing is left to draw.
+    """
+    found = compatibility.find(config)
+    known_by = identity(config, found)
+    plan.check_name(folder.path, config, known_by["digests"])
+    folder.claim(config, known_by["digests"])
+    before = folder.status
+    if before.get("status") in DONE and not (config.figures and before.get("undrawn")):
+        return None
+    folder.set_status("running", run=naming.sentence(config), **known_by)
+    for name, text in composed.items():
+        write_text(folder.path / ".hydra" / name, text)
+    return found
+
+
+def _fail(folder: RunFolder, error: Exception) -> None:
+    """Say what went wrong, in status.json too if the folder is this run's; called while ``error`` is handled."""
+    if isinstance(error, UserError) and not folder.claimed:  # the folder is another's: nothing in it may change
+        log.error("%s", error)
+        return
+    show_full_error()
+    reason = reason_of(error)
+    log_file.error(traceback.format_exc())
+    _conclude(folder, "failed", reason)
+    log.error("failed: %s; see %s", reason, folder.path / "run.log")
 
 
 def _conclude(folder: RunFolder, status: str, reason: str) -> None:

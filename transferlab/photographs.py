@@ -43,59 +43,35 @@ NO_NOUNS = ("frequent", "digits")
 
 def run(words: Sequence[str]) -> int:
     """The verb: writes conse.png, and features.npz where the folder has classes."""
-    options = dict(OPTIONS)
-    for word in words:
-        key, _, value = word.partition("=")
-        require(key in OPTIONS, f"{key}: no such key; allowed are {', '.join(OPTIONS)}{nearest(key, OPTIONS)}")
-        options[key] = value
-    require(bool(options["root"]), "photographs: say which folder, with root=…")
+    options = _options(words)
     root, out = expanded(str(options["root"])), expanded(str(options["out"]))
-    require(root.is_dir(), f"root={root}: no such folder")
-    paths, _ = images_in(root, folders_of(root))
-    require(len(paths) > 0, f"{root}: holds no images")
-    settings = DataConfig(root=options["data.root"])
-    origin = "arrays words and vectors of GloVe"
-    places = [p.relative_to(root).parts for p in paths]
-    classes = sorted({place[0] for place in places}) if all(len(place) > 1 for place in places) else []
-    vectors = "words", "glove"
-    here = at_hand(vectors, [("glove.npz",)], settings)
-    if len(classes) < 2 or options["devise"] is not None:  # nothing to write but the picture, which needs them
-        here = by_hand("glove", vectors, [("glove.npz",)], settings, origin)
+    paths, classes, labels = _photographs(root)
+    # Of a folder without classes nothing is written but the picture, which needs word vectors.
+    words_file = _word_vectors(options["data.root"], needed=not classes or options["devise"] is not None)
     devise = None if options["devise"] is None else _map(expanded(options["devise"]))
     net, names = network(), imagenet()
     features, logits = look(net, paths)
+
     out.mkdir(parents=True, exist_ok=True)
-    labels = np.array([classes.index(place[0]) if classes else 0 for place in places])
-    named = len(here) == 1 and len(classes) >= 2 and bool(known(here[0], classes).all())
-    signatures = glove(here[0], classes) if named else None
-    if len(classes) >= 2:
-        described: dict[str, Any] = {} if signatures is None else {"signatures": signatures}
-        path = out / "features.npz"
-        np.savez(path, features=features.numpy(), labels=labels, classes=np.array(classes), **described)
-        print(f"{path}: {len(paths)} photographs of {len(classes)} classes, for source=features")
+    signatures = _signatures(classes, words_file)
+    if classes:
+        _write_features(out / "features.npz", features, labels, classes, signatures)
         if signatures is None:
-            missing = [name for name, there in zip(classes, known(here[0], classes)) if not there] if here else []
-            why = f"none of class {', '.join(missing)}" if missing else "no glove.npz in <data.root>/words"
-            print(f"without signatures of the classes, as there are no word vectors: {why}")
-    if not here:
+            print(f"without signatures of the classes, as there are no word vectors: {_missing(classes, words_file)}")
+    if words_file is None:
         return 0
-    words_file = here[0]
-    # A class of ImageNet without a word vector cannot be combined: it is left out of ConSE's sum.
-    worded = known(words_file, names)
-    seen = [name for name, fits in zip(names, worded) if fits]
+
+    seen, embedded = _conse(logits, names, words_file)
     candidates = list(dict.fromkeys([*seen, *nouns(words_file)]))
     table = torch.from_numpy(glove(words_file, candidates))
-
-    codes = F.normalize(torch.from_numpy(glove(words_file, seen)))
-    embedded = compose(logits[:, torch.from_numpy(worded)], codes, T)
     if signatures is not None:
         scores = compare(embedded, torch.from_numpy(signatures), "cosine", None).numpy()
         accuracy = mean_class_accuracy(scores, labels, len(classes))
         print(f"ConSE({T}) among these classes: {accuracy:.3f} mean per class")
+
     rows = np.linspace(0, len(paths) - 1, min(SHOWN, len(paths))).round().astype(int)
-    chance = logits[rows].softmax(1)
     columns = {
-        "the network": [[f"{names[i]} {row[i]:.2f}" for i in row.argsort(descending=True)[:5]] for row in chance],
+        "the network": _best(logits[rows].softmax(1), names),
         f"ConSE({T})": _nearest(embedded[rows], table, candidates),
     }
     if devise is not None:
@@ -104,6 +80,71 @@ def run(words: Sequence[str]) -> int:
     figures.answers(np.stack(pixels), columns, out / "conse.png")
     print(f"{out / 'conse.png'}: {len(rows)} photographs, {len(candidates)} candidates")
     return 0
+
+
+def _options(words: Sequence[str]) -> dict[str, Any]:
+    """The values of all OPTIONS. Raises :class:`UserError` for a word that sets none, and where root is missing."""
+    options = dict(OPTIONS)
+    for word in words:
+        key, _, value = word.partition("=")
+        require(key in OPTIONS, f"{key}: no such key; allowed are {', '.join(OPTIONS)}{nearest(key, OPTIONS)}")
+        options[key] = value
+    require(bool(options["root"]), "photographs: say which folder, with root=…")
+    return options
+
+
+def _photographs(root: Path) -> tuple[list[Path], list[str], np.ndarray]:
+    """The photographs in ``root``, their classes, and int64 [N] the class of each.
+
+    Its folders are the classes if there are two or more and no photograph lies outside them; else there are none.
+    """
+    require(root.is_dir(), f"root={root}: no such folder")
+    paths, _ = images_in(root, folders_of(root))
+    require(len(paths) > 0, f"{root}: holds no images")
+    places = [path.relative_to(root).parts for path in paths]
+    classes = sorted({place[0] for place in places})
+    if len(classes) < 2 or any(len(place) == 1 for place in places):
+        return paths, [], np.zeros(len(paths), np.int64)
+    return paths, classes, np.array([classes.index(place[0]) for place in places])
+
+
+def _word_vectors(root: str | None, needed: bool) -> Path | None:
+    """Where glove.npz lies; None where there is none. Raises :class:`DataMissing` instead if it is ``needed``."""
+    place = ("words", "glove"), [("glove.npz",)], DataConfig(root=root)
+    found = by_hand("glove", *place, "arrays words and vectors of GloVe") if needed else at_hand(*place)
+    return found[0] if found else None
+
+
+def _signatures(classes: Sequence[str], words_file: Path | None) -> np.ndarray | None:
+    """float32 [C, D]: the word vectors of the classes; None unless each has one."""
+    if not classes or words_file is None or not known(words_file, classes).all():
+        return None
+    return glove(words_file, classes)
+
+
+def _missing(classes: Sequence[str], words_file: Path | None) -> str:
+    """For a message: which word vectors are missing for the classes to have signatures."""
+    if words_file is None:
+        return "no glove.npz in <data.root>/words"
+    return f"none of class {', '.join(name for name, there in zip(classes, known(words_file, classes)) if not there)}"
+
+
+def _write_features(
+    path: Path, features: Tensor, labels: np.ndarray, classes: Sequence[str], signatures: np.ndarray | None
+) -> None:
+    """Write a file for ``source=features``, with the classes' signatures if they have any."""
+    described: dict[str, Any] = {} if signatures is None else {"signatures": signatures}
+    np.savez(path, features=features.numpy(), labels=labels, classes=np.array(classes), **described)
+    print(f"{path}: {len(labels)} photographs of {len(classes)} classes, for source=features")
+
+
+def _conse(logits: Tensor, names: Sequence[str], words_file: Path) -> tuple[list[str], Tensor]:
+    """The classes whose word vectors ConSE combines, and its sums [N, D] for photographs of ``logits`` [N, 1000]."""
+    # A class of ImageNet without a word vector cannot be combined: it is left out of the sum.
+    worded = known(words_file, names)
+    seen = [name for name, fits in zip(names, worded) if fits]
+    codes = F.normalize(torch.from_numpy(glove(words_file, seen)))
+    return seen, compose(logits[:, torch.from_numpy(worded)], codes, T)
 
 
 def imagenet() -> list[str]:
@@ -148,7 +189,11 @@ def look(net: Any, paths: Sequence[Path]) -> tuple[Tensor, Tensor]:
 
 
 def _nearest(embedded: Tensor, table: Tensor, names: Sequence[str]) -> list[list[str]]:
-    scores = compare(embedded, table, "cosine", None)
+    return _best(compare(embedded, table, "cosine", None), names)
+
+
+def _best(scores: Tensor, names: Sequence[str]) -> list[list[str]]:
+    """For each row of ``scores`` [N, C] the five names that score highest, each with its score."""
     return [[f"{names[i]} {row[i]:.2f}" for i in row.argsort(descending=True)[:5]] for row in scores]
 
 

@@ -127,19 +127,13 @@ def transfer_matrix(records: Sequence[Mapping[str, Any]], path: Path, baseline: 
     """
     rows = [row for row in dict.fromkeys(record["row"] for record in records) if row != baseline]
     sources, targets = (list(dict.fromkeys(record[role] for record in records)) for role in ("source", "target"))
-
     metrics = {record["row"]: record["metric"] for record in records}
-
-    def mean(**wanted: str) -> float:
-        values = [r["value"] for r in records if all(r[key] == value for key, value in wanted.items())]
-        return 100 * float(np.mean(values)) if values else math.nan
-
     width = 1.4 * len(targets) * len(rows) + 3
     figure = Figure(figsize=(width, 1.1 * len(sources) + 1.4), layout="constrained")
     grid = figure.subplots(1, len(rows), squeeze=False)[0]
-    shown = np.array([[[mean(row=row, source=s, target=t) for t in targets] for s in sources] for row in rows])
+    shown = np.array([[[_mean(records, row=r, source=s, target=t) for t in targets] for s in sources] for r in rows])
     if baseline:
-        of_baseline = np.array([mean(row=baseline, target=target) for target in targets])
+        of_baseline = np.array([_mean(records, row=baseline, target=target) for target in targets])
         same = np.array([metrics[row] == metrics[baseline] for row in rows])
         shown = np.where(same[:, None, None], shown - of_baseline, math.nan)
     most = float(np.nanmax(np.abs(shown)))
@@ -160,3 +154,9 @@ def transfer_matrix(records: Sequence[Mapping[str, Any]], path: Path, baseline: 
     what = f"{one}, less that of {baseline}, points" if baseline else f"{one}, per cent"
     figure.colorbar(image, ax=grid.tolist()).set_label(fill(what, 32), fontsize=8)
     save_chart(figure, path)
+
+
+def _mean(records: Sequence[Mapping[str, Any]], **wanted: str) -> float:
+    """The mean value, in per cent, of the records that are as ``wanted``; not a number where none is."""
+    values = [r["value"] for r in records if all(r[key] == value for key, value in wanted.items())]
+    return 100 * float(np.mean(values)) if values else math.nan

@@ -26,6 +26,8 @@ SOURCE, TARGET, CRITIC = "#0072B2", "#D55E00", "#555555"  # Okabe & Ito's colour
 OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 CLASSES = ("#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499", "#000000")
 """Tol's muted scheme, distinct for everybody, and black."""
+Placed = tuple[int, Mapping[str, Any]]
+"""A place on an axis of steps, and the row of metrics.csv that stands there."""
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -62,35 +64,22 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], path: Path, selected: str
     """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True)
-    starts: dict[str, int] = {}
-    ends, placed = 0, []
-    for row in rows:
-        if row["kind"] == "step":
-            start = starts.setdefault(row["stage"], ends)
-            ends = max(ends, start + int(row["step"]))
-            placed.append((start + int(row["step"]), row))
-            if selected == f"{row['stage']} step {row['step']}":
-                right.axvline(placed[-1][0], color="0.2", lw=1, ls="--", label="selected")
-        elif row["kind"] == "source model":
-            placed.append((ends, row))
-
-    def points(name: str, stage: str | None = None) -> list[tuple[int, float]]:
-        """Where the rows, of one stage where it is given, have a number called ``name``."""
-        of_stage = [(x, row[name]) for x, row in placed if name in row and stage in (None, row["stage"])]
-        return [(x, float(y)) for x, y in of_stage if math.isfinite(y)]
-
+    placed, starts = _along_steps(rows)
+    for x, row in placed:
+        if row["kind"] == "step" and selected == f"{row['stage']} step {row['step']}":
+            right.axvline(x, color="0.2", lw=1, ls="--", label="selected")
     losses = dict.fromkeys(k for row in rows for k in row if k.startswith("loss/"))
     colours = [SOURCE, CRITIC, *OTHERS]
     for i, name in enumerate(losses):
         label: str | None = name.removeprefix("loss/")
         for stage in starts:
-            if of_stage := points(name, stage):
+            if of_stage := _points(placed, name, stage):
                 marker = "o" if len(of_stage) == 1 else ""  # a line of one point is not to be seen
                 colour = colours[i % len(colours)]
                 left.plot(*zip(*of_stage, strict=True), color=colour, lw=1.2, marker=marker, ms=3.5, label=label)
                 label = None
     for name, colour in (("source_accuracy", SOURCE), ("target_accuracy", TARGET), ("critic_accuracy", CRITIC)):
-        if seen := points(name):
+        if seen := _points(placed, name):
             right.plot(*zip(*seen, strict=True), "o-", color=colour, ms=3.5, label=name.replace("_", " "))
     if any("critic_accuracy" in row for row in rows):
         right.axhline(0.5, color=CRITIC, lw=0.8, ls=":", label="critic at chance")
@@ -99,6 +88,27 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], path: Path, selected: str
     for axes in (left, right):
         _name_stages(axes, starts if len(starts) > 1 else {})
     save_chart(figure, path)
+
+
+def _along_steps(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Placed], dict[str, int]]:
+    """The rows that have a place on an axis of all stages' steps, each with its place, and where each stage begins."""
+    placed: list[Placed] = []
+    starts: dict[str, int] = {}
+    end = 0
+    for row in rows:
+        if row["kind"] == "step":
+            x = starts.setdefault(row["stage"], end) + int(row["step"])
+            end = max(end, x)
+            placed.append((x, row))
+        elif row["kind"] == "source model":
+            placed.append((end, row))
+    return placed, starts
+
+
+def _points(placed: Sequence[Placed], name: str, stage: str | None = None) -> list[tuple[int, float]]:
+    """Where the rows, of one stage if it is given, have a number called ``name``."""
+    of_stage = [(x, row[name]) for x, row in placed if name in row and stage in (None, row["stage"])]
+    return [(x, float(y)) for x, y in of_stage if math.isfinite(y)]
 
 
 def _name_stages(axes: Any, starts: Mapping[str, int]) -> None:

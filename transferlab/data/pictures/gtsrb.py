@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -76,20 +76,15 @@ def find(options: Config, settings: Settings) -> Found:
     beside = [] if packed else tables["test"]
 
     def check_all() -> None:
-        for part, place in places.items():
-            _check(place, tables[part], part)
+        _check(places, tables)
 
     content = digest([*paths, *beside], check=check_all)
-
-    def rows_of(split: str, count: int) -> np.ndarray:
-        rows = np.random.default_rng(0).permutation(count)
-        return np.sort(np.split(rows, [count * 4 // 5])[split == "test"])
 
     def of_split(split: str) -> Labels:
         part = "train" if random else split
         labels, tracks = _labels(tuple(tables[part]), places[part], part)
         if random:
-            labels = labels[rows_of(split, len(labels))]
+            labels = labels[_random_rows(split, len(labels))]
         # Where images are parted at random, so are those for validation.
         by_track = split == "train" and not random
         return Labels(labels, np.unique(labels * 100_000 + tracks, return_inverse=True)[1] if by_track else None)
@@ -98,7 +93,7 @@ def find(options: Config, settings: Settings) -> Found:
         part, known = "train" if random else split, of_split(split)
         images = (_arrays_of if packed else _files_of)(places[part], tables[part], options)
         if random:
-            images = images[rows_of(split, len(images))]
+            images = images[_random_rows(split, len(images))]
         settings = {"crop": options.crop, "size": options.size, "protocol": options.split}
         record = provenance("gtsrb", edition, split, len(images), tables[part], **settings)
         return Dataset(images, known.labels, CLASSES, record, groups=known.groups)
@@ -107,16 +102,24 @@ def find(options: Config, settings: Settings) -> Found:
     return Found("gtsrb", edition, CLASSES, IMAGES, shape, load, content, labels=of_split)
 
 
-def _check(place: Path, tables: list[Path], part: str) -> None:
-    """Raise :class:`UserError` for all that is wrong whatever the options."""
-    if place.suffix == ".npz":
-        _read(place, part)
-    else:
-        check(row.path for table in tables for row in _rows(table, place))
-    labels, _ = _labels(tuple(tables), place, part)
-    require(len(labels) > 0, f"{tables[0]}: names no images")
-    low, high = labels.min(), labels.max()
-    require(low >= 0 and high < len(CLASSES), f"{tables[0]}: labels {low} to {high}, allowed are 0 to 42")
+def _random_rows(split: str, count: int) -> np.ndarray:
+    """The rows, in order, that random_images gives to ``split``: four fifths of ``count`` images, or the rest."""
+    rows = np.random.default_rng(0).permutation(count)
+    return np.sort(np.split(rows, [count * 4 // 5])[split == "test"])
+
+
+def _check(places: Mapping[str, Path], tables: Mapping[str, list[Path]]) -> None:
+    """Raise :class:`UserError` for all that is wrong in either part, whatever the options."""
+    for part, place in places.items():
+        if place.suffix == ".npz":
+            _read(place, part)
+        else:
+            check(row.path for table in tables[part] for row in _rows(table, place))
+        labels, _ = _labels(tuple(tables[part]), place, part)
+        first = tables[part][0]
+        require(len(labels) > 0, f"{first}: names no images")
+        low, high = labels.min(), labels.max()
+        require(low >= 0 and high < len(CLASSES), f"{first}: labels {low} to {high}, allowed are 0 to 42")
 
 
 @remembered(maxsize=4)

@@ -100,13 +100,5 @@ def _find(language: str, settings: Settings) -> Found:
         }  # fmt: skip
         return Dataset(clips.spectrograms[rows], known.labels, CLASSES, record, groups=known.groups)
 
-    return Found(
-        "spoken_digits",
-        language,
-        CLASSES,
-        SPECTROGRAMS,
-        (1, _speech.SIZE, _speech.SIZE),
-        load,
-        content,
-        labels=of_split,
-    )
+    shape = (1, _speech.SIZE, _speech.SIZE)
+    return Found("spoken_digits", language, CLASSES, SPECTROGRAMS, shape, load, content, labels=of_split)
