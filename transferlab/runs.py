@@ -70,8 +70,17 @@ class RunFolder:
         """What status.json says; empty where there is none.
 
         The status is "damaged", with the reason, where it or a record that it vouches for is not as the run has
-        written it.
+        written it; and "interrupted" where it says running and no process has the claim.
         """
+        record = self._recorded_status()
+        if record.get("status") != "running" or self.claimed or locks.held(self.path / ".lock"):
+            return record
+        record = self._recorded_status()  # it may have ended in between
+        if record.get("status") != "running":
+            return record
+        return {**record, "status": "interrupted", "reason": "its process is gone"}
+
+    def _recorded_status(self) -> dict[str, Any]:
         try:
             record = read_json(self.path / "status.json")
         except UserError as error:
@@ -160,12 +169,7 @@ class RunFolder:
 
     def busy(self) -> bool:
         """Whether another process is running this run now."""
-        if self.status.get("status") != "running":
-            return False
-        lock = locks.acquire(self.path / ".lock")
-        if lock:
-            lock.release()
-        return lock is None
+        return not self.claimed and self.status.get("status") == "running"
 
     def _digest(self, name: str) -> str | None:
         try:
