@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -253,8 +252,13 @@ def config_in(path: Path) -> Config:
     plain = read_json(path / "config.json")
     require(isinstance(plain.get("data"), dict), f"{path / 'config.json'}: not a run's config")
     plain["data"]["root"] = None
-    with looking_in(_config_dir(path)):  # it may be of a method or a data set of the user's own
-        return from_plain(plain)
+    try:
+        with looking_in(_config_dir(path)):  # it may be of a method or a data set of the user's own
+            return from_plain(plain)
+    except UserError:
+        if own_folder() is None:
+            raise
+        return from_plain(plain)  # which has moved to where --config-dir says
 
 
 def _config_dir(path: Path) -> str | None:
@@ -278,18 +282,28 @@ def stored_config(path: Path) -> Config:
     return from_plain(read_json(path / "config.json"))
 
 
-def runs_in(folder: Path) -> list[tuple[RunFolder, Config]]:
-    """Each run somewhere below ``folder`` that this version can read, and its config.
+def runs_in(folder: Path) -> tuple[list[tuple[RunFolder, Config]], list[str]]:
+    """Each run somewhere below ``folder`` and its config; and for each that this version cannot read, why.
 
     The place of its data may be gone by now. Hidden folders hold no runs.
     """
-    found = []
+    found, unread = [], []
     for path in sorted(folder.rglob("config.json")):
         if any(part.startswith(".") for part in path.relative_to(folder).parts) or path.parent == folder:
             continue
-        with suppress(UserError):  # a run of another version
+        try:
             found.append((RunFolder(path.parent), config_in(path.parent)))
-    return found
+        except UserError as error:
+            if (path.parent / "status.json").exists():  # else it is the file of another program
+                unread.append(_why_unread(path.parent, error))
+    return found, unread
+
+
+def _why_unread(path: Path, error: UserError) -> str:
+    noted = _config_dir(path)
+    if noted is None or Path(noted).is_dir() or own_folder() is not None:
+        return str(error)
+    return f"made with choices in {noted}, which is not there; name its new place with --config-dir"
 
 
 def orphaned() -> bool:

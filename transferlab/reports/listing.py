@@ -58,25 +58,40 @@ def flat(record: Record) -> dict[str, Any]:
             values[section] = value
     values |= {key: value for key, value in record.results.items() if not isinstance(value, list | dict)}
     names = record.config.names
-    return {**values, **names, "status": record.state, "edition": record.edition}
+    data = {f"{role}.data": digest[:8] for role, digest in record.digests.items()}
+    return {**values, **names, **data, "status": record.state, "code": record.code, "edition": record.edition}
 
 
 def rows(found: Sequence[Record], best: str | None) -> list[dict[str, str]]:
     """A line for each run."""
     lines = []
-    for record in found:
-        called, values = naming.words(record.config), record.results
-        state = record.state if record.current or record.state not in ("finished", "collapsed") else "older code"
+    for record, called in zip(found, _called(found), strict=True):
+        values = record.results
+        state = f"{record.state}, older code" if record.code == "older" else record.state
         figure = {} if best is None else {best: _figure(values.get(score(best)))}
         lines.append({
             "started": str(record.status.get("started", ""))[:16].replace("T", " "),
             "method": called["method"], "source": called["source"], "target": called["target"],
             "options": naming.spelled(naming.differences(record.config)["options"]),
             "seed": str(record.config.seed), "status": state, **figure,
-            naming.metric_words("target_accuracy"): _figure(values.get(record.headline)),
+            naming.metric_words("target_accuracy"): _figure(values.get(record.headline) if values else None),
             "source accuracy": _figure(values.get("source_accuracy")), "folder": str(record.path),
         })  # fmt: skip
     return lines
+
+
+def _called(found: Sequence[Record]) -> list[dict[str, str]]:
+    """What method and domains of each run are called; domains of one name whose data differs, by their digests too."""
+    every = [naming.words(record.config) for record in found]
+    digests: dict[str, set[str]] = {}
+    for record, called in zip(found, every, strict=True):
+        for role, digest in record.digests.items():
+            digests.setdefault(called[role], set()).add(digest)
+    return [
+        called | {role: f"{called[role]} data={digest[:8]}" for role, digest in record.digests.items()
+                  if len(digests[called[role]]) > 1}
+        for record, called in zip(found, every, strict=True)
+    ]  # fmt: skip
 
 
 def _figure(value: Any) -> str:
