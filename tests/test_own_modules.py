@@ -4,6 +4,7 @@ import re
 import shutil
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,36 @@ def test_the_python_face_refuses_what_only_shows_and_resumes(tmp_path, own, monk
             transferlab.run(words)
     with pytest.raises(UserError, match="no such folder"):
         transferlab.run("--config-dir 'no where' method=mine")
+
+
+def test_threads_that_run_wait_for_each_other_while_others_read(tmp_path, own, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    other = tmp_path / "other"
+    shutil.copytree(own, other)
+    (other / "method" / "mine.py").rename(other / "method" / "yours.py")
+    (other / "method" / "mine.yaml").rename(other / "method" / "yours.yaml")
+    (other / "method" / "yours.yaml").write_text("name: yours\nhead: softmax\nstrength: 1.0\n")
+    words = [*WORDS[1:], "train.steps=100"]
+    (before,) = transferlab.run(["--config-dir", "other", "method=yours", *words, "hydra.run.dir=before"])
+    ended = {}
+
+    def run(folder, method):
+        (record,) = transferlab.run(["--config-dir", folder, f"method={method}", *words, f"hydra.run.dir={method}"])
+        ended[method] = record.state
+
+    threads = [threading.Thread(target=run, args=given) for given in ((str(own), "mine"), ("other", "yours"))]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert transferlab.record("before").results == before.results
+    assert ended == {"mine": "finished", "yours": "finished"}
+
+
+def test_a_run_inside_a_run_is_refused_in_one_line(tmp_path, own, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    body = METHOD.replace(
+        "    run.report", '    import transferlab; transferlab.run("method=source_only")\n    run.report'
+    )
+    (own / "method" / "mine.py").write_text(body)
+    (record,) = transferlab.run(["--config-dir", str(own), *WORDS])
+    assert record.state == "failed" and record.status["reason"].startswith("Hydra is in use in this program already")
