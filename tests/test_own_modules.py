@@ -61,6 +61,54 @@ def test_what_is_wrong_with_a_module_is_one_line(tmp_path, own, file, text, line
     assert re.search(line, said) and len(said.strip().splitlines()) == 1
 
 
+LOADED = {
+    ('.astype("f4")', ""): r"inputs are float64 \[200, 5\]; .* are float32 \[N, D\] with D = 5",
+    ("size=(200, 5)", "size=(200, 4)"): r"inputs are float32 \[200, 4\]; vectors of the shape",
+    ("VECTORS, (5,)", "SPECTROGRAMS, (1, 5, 5)"): r".* are float32 \[N, 1, T, F\] with 1, T, F = 1, 5, 5",
+    ("(*draw(split),", "(draw(split)[0].tolist(), draw(split)[1],"): "inputs are no array",
+    (
+        "Dataset(*draw(split),",
+        "Dataset(draw(split)[0], draw(split)[1][:150],",
+    ): r"labels are int64 \[150\]; .* 200 inputs",
+    (
+        "Dataset(*draw(split),",
+        "Dataset(draw(split)[0], draw(split)[1] * 1.0,",
+    ): r"labels are float64 \[200\]; .* int64 \[N\]",
+    ("Dataset(*draw(split),", "Dataset(draw(split)[0], list(draw(split)[1]),"): "labels are list; they must be int64",
+    ("Dataset(*draw(split),", "Dataset(draw(split)[0], None,"): "labels are None; find gives 2 classes",
+    ('("a", "b"), {', '("b", "a"), {'): r"classes are \('b', 'a'\), and not those that find gives",
+    ('"split": split})', '"split": split}, np.zeros((2, 3)))'): r"signatures must be float32 \[C, M\] with M = .* = 0",
+    ("return Dataset(", "return ("): "must return a Dataset, not tuple",
+}
+
+
+@pytest.mark.parametrize(("old", "new"), LOADED)
+def test_data_that_is_not_what_find_says_is_refused_as_it_is_read(tmp_path, own, old, new):
+    text = BLOBS.replace("import VECTORS,", "import SPECTROGRAMS, VECTORS,").replace(", labels=labels)", ")")
+    assert old in text
+    (own / "source" / "blobs.py").write_text(text.replace(old, new))
+    (record,) = transferlab.run(["--config-dir", str(own), *WORDS, f"hydra.run.dir={tmp_path}/run"])
+    reason = record.status["reason"]
+    assert record.state == "failed" and re.match(rf'{own}/source/blobs.py: load\("train"\): {LOADED[old, new]}', reason)
+
+
+@pytest.mark.parametrize(("old", "new", "line"), [
+    ("VECTORS, (5,)", '"vector", (5,)', "kind='vector': allowed are images, spectrograms, vectors"),
+    ("VECTORS, (5,)", "VECTORS, 5", r"shape=5: of vectors it is the shape of one, a tuple \[D\] of numbers"),
+    ("VECTORS, (5,)", "VECTORS, (1, 5)", r"shape=\(1, 5\): of vectors"),
+    ('"full", ("a", "b")', '"full", ["a", "b"]', "classes=.* must be a tuple of different names"),
+    ('f"blobs {options.shift}"', "7", "digest=7: must be a text"),
+    ("Labels(draw(split)[1])", "draw(split)[1]", r'labels\("test"\): must return Labels, not ndarray'),
+    ("Labels(draw(split)[1])", "Labels(list(draw(split)[1]))", r'labels\("test"\): labels are list; .* int64'),
+])  # fmt: skip
+def test_what_find_gives_is_refused_before_the_run_where_it_is_wrong(tmp_path, own, old, new, line):
+    assert old in BLOBS
+    (own / "source" / "blobs.py").write_text(BLOBS.replace(old, new))
+    with pytest.raises(UserError, match=rf"{own}/source/blobs.py: {line}") as error:
+        transferlab.run(["--config-dir", str(own), *WORDS, f"hydra.run.dir={tmp_path}/run"])
+    assert "\n" not in str(error.value) and not (tmp_path / "run").exists()
+
+
 def test_an_installed_package_brings_choices_too(tmp_path, own):
     site = tmp_path / "site"
     site.mkdir()

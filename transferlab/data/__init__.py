@@ -10,7 +10,7 @@ import dataclasses
 import unicodedata
 from typing import Any
 
-from transferlab.data.contract import Found, Settings
+from transferlab.data.contract import Dataset, Found, Labels, Settings, check_found, check_labels, check_loaded
 from transferlab.data.selection import Selection, select
 from transferlab.errors import require
 from transferlab.map import check_config, imported, modules
@@ -45,5 +45,25 @@ def find(name: str, options: Any, settings: Settings) -> Found:
     if options.classes is not None:  # accents may be coded in two ways
         options = dataclasses.replace(options, classes=[unicodedata.normalize("NFC", name) for name in options.classes])
     found = _module(name).find(options, settings)
-    require(isinstance(found, Found), f"{modules('data')[name]}: find must return a Found, not {type(found).__name__}")
-    return select(found, options)
+    file = str(modules("data")[name])
+    check_found(file, found)
+    return select(_checked(file, found), options)
+
+
+def _checked(file: str, found: Found) -> Found:
+    """``found`` whose ``load`` and ``labels`` refuse what is not as :mod:`~transferlab.data.contract` says."""
+
+    def load(split: str) -> Dataset:
+        data = found.load(split)
+        check_loaded(f'{file}: load("{split}")', found, data)
+        return data
+
+    def labels(split: str) -> Labels:
+        assert found.labels is not None
+        known = found.labels(split)
+        where = f'{file}: labels("{split}")'
+        require(isinstance(known, Labels), f"{where}: must return Labels, not {type(known).__name__}")
+        check_labels(where, found, known)
+        return known
+
+    return dataclasses.replace(found, load=load, labels=labels if found.labels else None)
