@@ -44,18 +44,18 @@ def held(path: Path) -> bool:
 
     It counts as held where that may not be asked.
     """
-    if not path.exists():
-        return False
     try:
         import fcntl
     except ImportError:  # Windows
-        lock = acquire(path)
+        lock = acquire(path) if path.exists() else None
         if lock:
             lock.release()
-        return lock is None
+        return lock is None and path.exists()
     try:
         with path.open("rb") as file:  # a shared lock needs no right to write, and two who look do not meet
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
     except OSError as error:
         return error.errno not in NO_LOCKS  # without locks nobody can run there
     return False
