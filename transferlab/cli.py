@@ -167,15 +167,22 @@ def list_runs(words: Sequence[str]) -> int:
 
     others = _own_choices("list", words, "--csv")
     places = [word for word in others if "=" not in word or expanded(word).is_dir()]
-    conditions = dict(word.split("=", 1) for word in others if word not in places)
+    pairs = [word.split("=", 1) for word in others if word not in places]
+    conditions = dict(pairs)
     best = conditions.pop("best", None)
-    require(len(places) <= 1, f"list {' '.join(places)}: takes one folder, key=value, best=… and --csv")
-    folder = expanded(places[0] if places else "outputs")
-    require(folder.is_dir(), f"{folder}: no such folder")
+    fits = len(places) <= 1 and len(dict(pairs)) == len(pairs) and "" not in conditions and best != ""
+    require(fits, f"list {' '.join(words)}: takes one folder, each key=value once, best=… and --csv")
+    folder = _folder_of_runs(places[0] if places else "outputs")
     found = listing.listed(listing.below(folder), conditions, best)
     require(bool(found), f"{folder}: no such runs in it")
     print(listing.csv(found) if "--csv" in words else listing.text(found, best))
     return 0
+
+
+def _folder_of_runs(place: str) -> Path:
+    folder = expanded(place)
+    require(folder.is_dir(), f"{folder}: no such folder")
+    return folder
 
 
 def _own_choices(verb: str, words: Sequence[str], *flags: str) -> list[str]:
@@ -202,7 +209,7 @@ def compare(words: Sequence[str]) -> int:
 
     places = _own_choices("compare", words)
     require(len(places) == 1 and places[0] != "", "compare: takes one folder of runs, such as outputs/sweep")
-    folder = expanded(places[0])
+    folder = _folder_of_runs(places[0])
     runs = sweeps.finished(folder)
     require(bool(runs), f"{folder}: no finished runs in it; name a sweep's folder, such as outputs/sweep")
     drawn = sweeps.draw(runs, folder)

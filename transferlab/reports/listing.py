@@ -8,7 +8,7 @@ from typing import Any
 
 from transferlab import naming
 from transferlab.config import to_plain
-from transferlab.errors import nearest, require
+from transferlab.errors import nearest, require, some
 from transferlab.files import csv_text
 from transferlab.records import Record, read, read_all
 from transferlab.reports import layouts
@@ -23,13 +23,18 @@ def listed(found: Sequence[Record], conditions: Mapping[str, str], best: str | N
     """The records that meet all ``conditions``, newest first; or, with ``best``, the highest of that figure first.
 
     conditions: values of :func:`flat` by key, compared as words. best: a figure of results.json, or a validator's name.
-    Raises :class:`~transferlab.errors.UserError` for a key that no run has.
+    Raises :class:`~transferlab.errors.UserError` for a key, or a value of one, that no run has.
     """
     flats = {record.path: flat(record) for record in found}
     known = sorted({key for one in flats.values() for key in one})
-    for key in (*conditions, *([best] if best else [])):
+    for key in (*conditions, *([] if best is None else [best])):
         name = score(key) if key == best else key
         require(name in known or not found, f"{key}: no run has it{nearest(key, known)}")
+    for key, value in conditions.items():
+        there = sorted({_said(one[key]) for one in flats.values() if key in one})
+        require(
+            value in there or not found, f"{key}={value}: no run has it; there are {some(there)}{nearest(value, there)}"
+        )
     kept = [r for r in found if all(_said(flats[r.path].get(key)) == value for key, value in conditions.items())]
     if best is None:
         return sorted(kept, key=lambda record: str(record.status.get("started", "")), reverse=True)
