@@ -78,6 +78,8 @@ LOADED = {
     ("Dataset(*draw(split),", "Dataset(draw(split)[0], None,"): "labels are None; find gives 2 classes",
     ('("a", "b"), {', '("b", "a"), {'): r"classes are \('b', 'a'\), and not those that find gives",
     ('"split": split})', '"split": split}, np.zeros((2, 3)))'): r"signatures must be float32 \[C, M\] with M = .* = 0",
+    ('.astype("f4")', '.astype("f4") * np.nan'): "inputs hold values that are no finite number",
+    ("return Dataset(", "raise KeyError('x'); return Dataset("): "KeyError: 'x'; with HYDRA_FULL_ERROR=1",
     ("return Dataset(", "return ("): "must return a Dataset, not tuple",
 }
 
@@ -93,6 +95,7 @@ def test_data_that_is_not_what_find_says_is_refused_as_it_is_read(tmp_path, own,
 
 
 @pytest.mark.parametrize(("old", "new", "line"), [
+    ("    def draw(split):", "    {}['x']\n    def draw(split):", "find: KeyError: 'x'; with HYDRA_FULL_ERROR=1"),
     ("VECTORS, (5,)", '"vector", (5,)', "kind='vector': allowed are images, spectrograms, vectors"),
     ("VECTORS, (5,)", "VECTORS, 5", r"shape=5: of vectors it is the shape of one, a tuple \[D\] of numbers"),
     ("VECTORS, (5,)", "VECTORS, (1, 5)", r"shape=\(1, 5\): of vectors"),
@@ -284,3 +287,9 @@ def test_a_run_inside_a_run_is_refused_in_one_line(tmp_path, own, monkeypatch):
     (own / "method" / "mine.py").write_text(body)
     (record,) = transferlab.run(["--config-dir", str(own), *WORDS])
     assert record.state == "failed" and record.status["reason"].startswith("Hydra is in use in this program already")
+
+
+def test_a_method_that_would_end_the_program_fails_its_run_alone(tmp_path, own):
+    (own / "method" / "mine.py").write_text(METHOD.replace("    run.report", "    raise SystemExit(0)\n    run.report"))
+    said = done("--config-dir", str(own), "-m", *WORDS, "seed=0,1", cwd=tmp_path, code=1)
+    assert said.stderr.count("failed: SystemExit: 0") == 2 and "0/2" in said.stdout

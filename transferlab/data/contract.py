@@ -122,6 +122,8 @@ def check_loaded(where: str, found: Found, data: Any) -> None:
     """Raise :class:`UserError` where what ``found.load`` gives is not as :class:`Dataset` and ``found`` say."""
     require(isinstance(data, Dataset), f"{where}: must return a Dataset, not {type(data).__name__}")
     check_inputs(where, found, getattr(data.inputs, "shape", None), getattr(data.inputs, "dtype", None))
+    finite = data.inputs.dtype != np.float32 or bool(np.isfinite(data.inputs).all())
+    require(finite, f"{where}: inputs hold values that are no finite number; leave them out, or fill them in")
     same = data.classes == found.classes
     require(same, f"{where}: classes are {data.classes!r}, and not those that find gives, {found.classes!r}")
     check_labels(where, found, data, len(data))
