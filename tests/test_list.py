@@ -107,6 +107,7 @@ def test_runs_whose_own_code_has_moved_are_found_at_its_new_place(tmp_path, own)
     own.rename(tmp_path / "new")
     line = f"runs: passed over, made with choices in {own}, which is not there"
     line += "; name its new place with --config-dir: 2"
+    assert "runs/0: made with choices in" in done("list", "runs/0", cwd=tmp_path, code=2).stderr
     for verb in ("list", "compare"):
         said = done(verb, "runs", cwd=tmp_path)
         assert said.stderr.strip() == line and "mine" not in said.stdout and "source_only" in said.stdout

@@ -256,9 +256,12 @@ def config_in(path: Path) -> Config:
         with looking_in(_config_dir(path)):  # it may be of a method or a data set of the user's own
             return from_plain(plain)
     except UserError:
-        if own_folder() is None:
-            raise
-        return from_plain(plain)  # which has moved to where --config-dir says
+        if own_folder() is not None:
+            return from_plain(plain)  # its folder has moved to where --config-dir says
+        noted = _config_dir(path)
+        moved = f"made with choices in {noted}, which is not there; name its new place with --config-dir"
+        require(noted is None or Path(noted).is_dir(), f"{path}: {moved}")
+        raise
 
 
 def _config_dir(path: Path) -> str | None:
@@ -295,15 +298,8 @@ def runs_in(folder: Path) -> tuple[list[tuple[RunFolder, Config]], list[str]]:
             found.append((RunFolder(path.parent), config_in(path.parent)))
         except UserError as error:
             if (path.parent / "status.json").exists():  # else it is the file of another program
-                unread.append(_why_unread(path.parent, error))
+                unread.append(str(error).removeprefix(f"{path.parent}: "))
     return found, unread
-
-
-def _why_unread(path: Path, error: UserError) -> str:
-    noted = _config_dir(path)
-    if noted is None or Path(noted).is_dir() or own_folder() is not None:
-        return str(error)
-    return f"made with choices in {noted}, which is not there; name its new place with --config-dir"
 
 
 def orphaned() -> bool:
