@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from transferlab import map as the_map
 from transferlab.config import Config, DataConfig, DeviceConfig, ModelConfig, TrainConfig
 from transferlab.data import Found
 from transferlab.data.contract import IMAGES, Dataset
@@ -55,6 +56,68 @@ def animals(tmp_path_factory):
         unseen_classes=np.array([1, 5]), ps_unseen_classes=np.array([2, 3]), seen_classes=np.array([0, 2, 3, 4, 6, 7]),
     )  # fmt: skip
     return root
+
+
+# A method, a data set and a table of a user's own.
+METHOD = '''"""Source only, with another name."""
+from dataclasses import dataclass
+from transferlab.map import LABELLED, UNLABELLED, Sees
+from transferlab.methods.domain_adaptation import source_only
+sees = Sees(source=LABELLED, target=UNLABELLED)
+@dataclass
+class Config(source_only.Config):
+    """Options of mine."""
+    strength: float = 1.0
+    """How much of it."""
+def fit(config, problem, run):
+    run.report({"strength": config.strength})
+    return source_only.fit(config, problem, run)
+'''
+BLOBS = '''"""Two Gaussian clouds."""
+from dataclasses import dataclass
+import numpy as np
+from transferlab.data.contract import VECTORS, Dataset, Found, Labels
+from transferlab.data.selection import Selection
+@dataclass
+class Config(Selection):
+    """Options of blobs."""
+    shift: float = 0.0
+    """How far they are moved."""
+def find(options, settings):
+    def draw(split):
+        rng, labels = np.random.default_rng(split == "test"), np.arange(200) % 2
+        return (rng.normal(size=(200, 5)) + 2 * labels[:, None] + options.shift).astype("f4"), labels
+    def load(split):
+        return Dataset(*draw(split), ("a", "b"), {"name": "blobs", "split": split})
+    labels = lambda split: Labels(draw(split)[1])
+    return Found("blobs", "full", ("a", "b"), VECTORS, (5,), load, f"blobs {options.shift}", labels=labels)
+'''
+TABLE = """title: Tiny
+time: seconds
+minutes: 0.1
+seeds: 1
+overrides: [train.steps=10, model=mlp, source=blobs, figures=false]
+rows: {mine: {overrides: [method=mine]}, dann: {overrides: [method=dann]}}
+columns: {b: {overrides: [target=blobs]}}
+"""
+WORDS = ("method=mine", "source=blobs", "target=blobs", "model=mlp", "train.steps=10", "figures=false")
+
+
+@pytest.fixture
+def own(tmp_path, no_data):
+    """A folder of the user's with a method, a data set and a table."""
+    folder = tmp_path / "my choices"
+    files = {
+        "method/mine.py": METHOD, "method/mine.yaml": "name: mine\nhead: softmax\nstrength: 1.0\n",
+        "source/blobs.py": BLOBS, "source/blobs.yaml": "name: blobs\n",
+        "target/blobs.yaml": "name: blobs\nshift: 0.5\n",
+        "table/tiny.yaml": TABLE,
+    }  # fmt: skip
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    yield folder
+    the_map.look_in(None)
 
 
 def config(method="dann", options=None, steps=6, seed=0, **train) -> Config:
@@ -148,6 +211,13 @@ class Started:
 def command(*words: str, cwd: Path, timeout: float = 200, **environment: str) -> subprocess.CompletedProcess[str]:
     """:class:`Started`, and waited for."""
     return Started(*words, cwd=cwd, **environment).end(timeout)
+
+
+def done(*words: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """:func:`command`, and insist on how it ends."""
+    said = command(*words, cwd=cwd)
+    assert said.returncode == code and "Traceback" not in said.stderr, said.stderr
+    return said
 
 
 def _main(words: Sequence[str], cwd: Path, env: Mapping[str, str], places: Sequence[Path]) -> None:

@@ -4,83 +4,18 @@ import re
 import shutil
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 
 import transferlab
-from tests.conftest import command, program
+from tests.conftest import BLOBS, METHOD, WORDS, done, program
 from transferlab import map as the_map
 from transferlab.errors import UserError
 from transferlab.runs import RunFolder
 from transferlab.testing import check_method
-
-METHOD = '''"""Source only, with another name."""
-from dataclasses import dataclass
-from transferlab.map import LABELLED, UNLABELLED, Sees
-from transferlab.methods.domain_adaptation import source_only
-sees = Sees(source=LABELLED, target=UNLABELLED)
-@dataclass
-class Config(source_only.Config):
-    """Options of mine."""
-    strength: float = 1.0
-    """How much of it."""
-def fit(config, problem, run):
-    run.report({"strength": config.strength})
-    return source_only.fit(config, problem, run)
-'''
-BLOBS = '''"""Two Gaussian clouds."""
-from dataclasses import dataclass
-import numpy as np
-from transferlab.data.contract import VECTORS, Dataset, Found, Labels
-from transferlab.data.selection import Selection
-@dataclass
-class Config(Selection):
-    """Options of blobs."""
-    shift: float = 0.0
-    """How far they are moved."""
-def find(options, settings):
-    def draw(split):
-        rng, labels = np.random.default_rng(split == "test"), np.arange(200) % 2
-        return (rng.normal(size=(200, 5)) + 2 * labels[:, None] + options.shift).astype("f4"), labels
-    def load(split):
-        return Dataset(*draw(split), ("a", "b"), {"name": "blobs", "split": split})
-    labels = lambda split: Labels(draw(split)[1])
-    return Found("blobs", "full", ("a", "b"), VECTORS, (5,), load, f"blobs {options.shift}", labels=labels)
-'''
-TABLE = """title: Tiny
-time: seconds
-minutes: 0.1
-seeds: 1
-overrides: [train.steps=10, model=mlp, source=blobs, figures=false]
-rows: {mine: {overrides: [method=mine]}, dann: {overrides: [method=dann]}}
-columns: {b: {overrides: [target=blobs]}}
-"""
-WORDS = ("method=mine", "source=blobs", "target=blobs", "model=mlp", "train.steps=10", "figures=false")
-
-
-@pytest.fixture
-def own(tmp_path, no_data):
-    """A folder of the user's with a method, a data set and a table."""
-    folder = tmp_path / "my choices"
-    files = {
-        "method/mine.py": METHOD, "method/mine.yaml": "name: mine\nhead: softmax\nstrength: 1.0\n",
-        "source/blobs.py": BLOBS, "source/blobs.yaml": "name: blobs\n",
-        "target/blobs.yaml": "name: blobs\nshift: 0.5\n",
-        "table/tiny.yaml": TABLE,
-    }  # fmt: skip
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    yield folder
-    the_map.look_in(None)
-
-
-def done(*words, cwd, code=0):
-    said = command(*words, cwd=cwd)
-    assert said.returncode == code and "Traceback" not in said.stderr, said.stderr
-    return said
 
 
 def test_runs_sweeps_in_processes_tables_and_resumption(tmp_path, own):
@@ -124,6 +59,57 @@ def test_what_is_wrong_with_a_module_is_one_line(tmp_path, own, file, text, line
     (own / file).write_text(text)
     said = done("--config-dir", str(own), *WORDS, cwd=tmp_path, code=2).stderr
     assert re.search(line, said) and len(said.strip().splitlines()) == 1
+
+
+LOADED = {
+    ('.astype("f4")', ""): r"inputs are float64 \[200, 5\]; .* are float32 \[N, D\] with D = 5",
+    ("size=(200, 5)", "size=(200, 4)"): r"inputs are float32 \[200, 4\]; vectors of the shape",
+    ("VECTORS, (5,)", "SPECTROGRAMS, (1, 5, 5)"): r".* are float32 \[N, 1, T, F\] with 1, T, F = 1, 5, 5",
+    ("(*draw(split),", "(draw(split)[0].tolist(), draw(split)[1],"): "inputs are no array",
+    (
+        "Dataset(*draw(split),",
+        "Dataset(draw(split)[0], draw(split)[1][:150],",
+    ): r"labels are int64 \[150\]; .* 200 inputs",
+    (
+        "Dataset(*draw(split),",
+        "Dataset(draw(split)[0], draw(split)[1] * 1.0,",
+    ): r"labels are float64 \[200\]; .* int64 \[N\]",
+    ("Dataset(*draw(split),", "Dataset(draw(split)[0], list(draw(split)[1]),"): "labels are list; they must be int64",
+    ("Dataset(*draw(split),", "Dataset(draw(split)[0], None,"): "labels are None; find gives 2 classes",
+    ('("a", "b"), {', '("b", "a"), {'): r"classes are \('b', 'a'\), and not those that find gives",
+    ('"split": split})', '"split": split}, np.zeros((2, 3)))'): r"signatures must be float32 \[C, M\] with M = .* = 0",
+    ('.astype("f4")', '.astype("f4") * np.nan'): "inputs hold values that are no finite number",
+    ("return Dataset(", "raise KeyError('x'); return Dataset("): "KeyError: 'x'; with HYDRA_FULL_ERROR=1",
+    ("return Dataset(", "return ("): "must return a Dataset, not tuple",
+}
+
+
+@pytest.mark.parametrize(("old", "new"), LOADED)
+def test_data_that_is_not_what_find_says_is_refused_as_it_is_read(tmp_path, own, old, new):
+    text = BLOBS.replace("import VECTORS,", "import SPECTROGRAMS, VECTORS,").replace(", labels=labels)", ")")
+    assert old in text
+    (own / "source" / "blobs.py").write_text(text.replace(old, new))
+    (record,) = transferlab.run(["--config-dir", str(own), *WORDS, f"hydra.run.dir={tmp_path}/run"])
+    reason = record.status["reason"]
+    assert record.state == "failed" and re.match(rf'{own}/source/blobs.py: load\("train"\): {LOADED[old, new]}', reason)
+
+
+@pytest.mark.parametrize(("old", "new", "line"), [
+    ("    def draw(split):", "    {}['x']\n    def draw(split):", "find: KeyError: 'x'; with HYDRA_FULL_ERROR=1"),
+    ("VECTORS, (5,)", '"vector", (5,)', "kind='vector': allowed are images, spectrograms, vectors"),
+    ("VECTORS, (5,)", "VECTORS, 5", r"shape=5: of vectors it is the shape of one, a tuple \[D\] of numbers"),
+    ("VECTORS, (5,)", "VECTORS, (1, 5)", r"shape=\(1, 5\): of vectors"),
+    ('"full", ("a", "b")', '"full", ["a", "b"]', "classes=.* must be a tuple of different names"),
+    ('f"blobs {options.shift}"', "7", "digest=7: must be a text"),
+    ("Labels(draw(split)[1])", "draw(split)[1]", r'labels\("test"\): must return Labels, not ndarray'),
+    ("Labels(draw(split)[1])", "Labels(list(draw(split)[1]))", r'labels\("test"\): labels are list; .* int64'),
+])  # fmt: skip
+def test_what_find_gives_is_refused_before_the_run_where_it_is_wrong(tmp_path, own, old, new, line):
+    assert old in BLOBS
+    (own / "source" / "blobs.py").write_text(BLOBS.replace(old, new))
+    with pytest.raises(UserError, match=rf"{own}/source/blobs.py: {line}") as error:
+        transferlab.run(["--config-dir", str(own), *WORDS, f"hydra.run.dir={tmp_path}/run"])
+    assert "\n" not in str(error.value) and not (tmp_path / "run").exists()
 
 
 def test_an_installed_package_brings_choices_too(tmp_path, own):
@@ -268,3 +254,42 @@ def test_the_python_face_refuses_what_only_shows_and_resumes(tmp_path, own, monk
             transferlab.run(words)
     with pytest.raises(UserError, match="no such folder"):
         transferlab.run("--config-dir 'no where' method=mine")
+
+
+def test_threads_that_run_wait_for_each_other_while_others_read(tmp_path, own, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    other = tmp_path / "other"
+    shutil.copytree(own, other)
+    (other / "method" / "mine.py").rename(other / "method" / "yours.py")
+    (other / "method" / "mine.yaml").rename(other / "method" / "yours.yaml")
+    (other / "method" / "yours.yaml").write_text("name: yours\nhead: softmax\nstrength: 1.0\n")
+    words = [*WORDS[1:], "train.steps=100"]
+    (before,) = transferlab.run(["--config-dir", "other", "method=yours", *words, "hydra.run.dir=before"])
+    ended = {}
+
+    def run(folder, method):
+        (record,) = transferlab.run(["--config-dir", folder, f"method={method}", *words, f"hydra.run.dir={method}"])
+        ended[method] = record.state
+
+    threads = [threading.Thread(target=run, args=given) for given in ((str(own), "mine"), ("other", "yours"))]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert transferlab.record("before").results == before.results
+    assert ended == {"mine": "finished", "yours": "finished"}
+
+
+def test_a_run_inside_a_run_is_refused_in_one_line(tmp_path, own, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    body = METHOD.replace(
+        "    run.report", '    import transferlab; transferlab.run("method=source_only")\n    run.report'
+    )
+    (own / "method" / "mine.py").write_text(body)
+    (record,) = transferlab.run(["--config-dir", str(own), *WORDS])
+    assert record.state == "failed" and record.status["reason"].startswith("Hydra is in use in this program already")
+
+
+def test_a_method_that_would_end_the_program_fails_its_run_alone(tmp_path, own):
+    (own / "method" / "mine.py").write_text(METHOD.replace("    run.report", "    raise SystemExit(0)\n    run.report"))
+    said = done("--config-dir", str(own), "-m", *WORDS, "seed=0,1", cwd=tmp_path, code=1)
+    assert said.stderr.count("failed: SystemExit: 0") == 2 and "0/2" in said.stdout

@@ -133,7 +133,8 @@ def test_compare_pairs_runs_by_seed(tmp_path):
 
 
 @pytest.mark.parametrize(("words", "expected"), [
-    (["."], ".: no finished runs in it; name a sweep's folder"), ([], "compare: takes one folder of runs"),
+    (["."], ".: no finished runs in it; name a sweep's folder"), (["nowhere"], "nowhere: no such folder"),
+    ([], "compare: takes one folder of runs"),
 ])  # fmt: skip
 def test_nothing_to_compare_is_one_clear_line(tmp_path, words, expected):
     done = command("compare", *words, cwd=tmp_path)
@@ -178,8 +179,10 @@ def test_the_runs_of_a_folder_are_listed(tmp_path, capsys):
     assert len(rows) == 4 and rows[0]["train.lr"] == "0.01"
     with pytest.raises(UserError, match="metod: no run has it; did you mean method"):
         said("metod=dann")
-    with pytest.raises(UserError, match="no such runs in it"):
+    with pytest.raises(UserError, match="seed=7: no run has it; there are 0, 1, 2"):
         said("seed=7")
+    with pytest.raises(UserError, match="no such runs in it"):
+        said("seed=2", "status=failed")
 
 
 def test_compare_says_which_runs_it_passes_over(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,12 +14,16 @@ from transferlab.models import predictor as predictors
 from transferlab.models.predictor import Predictor
 from transferlab.runs import PREDICTOR, RunFolder, config_in
 
+_ALONE = threading.RLock()
+"""Hydra, the log and the seeds of random numbers are the whole program's. Inside a run Hydra refuses another."""
+
 
 def run(words: str | Sequence[str]) -> list[records.Record]:
     """Run what the command line would, and give the record of each run: of a sweep (``-m``) several.
 
     words: as on a command line, one text or a list. Raises :class:`~transferlab.errors.UserError` for bad input. A run
-    that fails raises nothing; its record's ``status["status"]`` says so.
+    that fails raises nothing; its record's ``status["status"]`` says so. Of several threads that call it one runs at a
+    time, and the others wait; to run several at once, let a sweep do it (``-m … hydra/launcher=joblib``).
     """
     from transferlab import cli, plan
 
@@ -26,10 +31,11 @@ def run(words: str | Sequence[str]) -> list[records.Record]:
     args = plan.arguments([word for word in given if word != "--version"])
     shown = args.help or args.shell_completion or args.cfg or args.info or args.hydra_help or "--version" in given
     require(not shown, "transferlab.run: runs; what only shows something is for the command line")
-    if folder := cli.resumed(args):
-        cli.resume(folder)
-        return [record(folder)]
-    return [record(folder) for folder in cli.start(args)]
+    with _ALONE:
+        if folder := cli.resumed(args):
+            cli.resume(folder)
+            return [record(folder)]
+        return [record(folder) for folder in cli.start(args)]
 
 
 def record(folder: str | Path) -> records.Record:

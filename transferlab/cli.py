@@ -156,36 +156,60 @@ def doctor(words: Sequence[str]) -> int:
 def list_runs(words: Sequence[str]) -> int:
     """List the runs below a folder, newest first, or the best first.
 
-    transferlab list [<folder>] [key=value …] [best=<figure or validator>] [--csv]
+    transferlab list [<folder>] [key=value …] [best=<figure or validator>] [--csv] [--config-dir <folder>]
 
     The folder is outputs by default. key=value keeps the runs that have it: method=dann, train.steps=3000,
-    status=failed. best=bnm, or any other validator, ranks them by a score that looks at no target label. --csv writes
-    all that is known of each run.
+    status=failed, code=current (older: of another version of the code, so that no sweep, table or compare takes it).
+    best=bnm, or any other validator, ranks them by a score that looks at no target label. --csv writes all that is
+    known of each run. --config-dir: where choices of your own are now, if they have moved since the runs.
     """
     from transferlab.reports import listing
 
-    places = [word for word in words if ("=" not in word or expanded(word).is_dir()) and word != "--csv"]
-    conditions = dict(word.split("=", 1) for word in words if word not in places and word != "--csv")
+    others = _own_choices("list", words, "--csv")
+    places = [word for word in others if "=" not in word or expanded(word).is_dir()]
+    pairs = [word.split("=", 1) for word in others if word not in places]
+    conditions = dict(pairs)
     best = conditions.pop("best", None)
-    require(len(places) <= 1, f"list {' '.join(places)}: takes one folder, key=value, best=… and --csv")
-    folder = expanded(places[0] if places else "outputs")
-    require(folder.is_dir(), f"{folder}: no such folder")
+    fits = len(places) <= 1 and len(dict(pairs)) == len(pairs) and "" not in conditions and best != ""
+    require(fits, f"list {' '.join(words)}: takes one folder, each key=value once, best=… and --csv")
+    folder = _folder_of_runs(places[0] if places else "outputs")
     found = listing.listed(listing.below(folder), conditions, best)
     require(bool(found), f"{folder}: no such runs in it")
     print(listing.csv(found) if "--csv" in words else listing.text(found, best))
     return 0
 
 
+def _folder_of_runs(place: str) -> Path:
+    folder = expanded(place)
+    require(folder.is_dir(), f"{folder}: no such folder")
+    return folder
+
+
+def _own_choices(verb: str, words: Sequence[str], *flags: str) -> list[str]:
+    """Look for choices in the folder that --config-dir names; the words that are neither this nor one of ``flags``."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.error = plan.refuse  # type: ignore[method-assign]
+    parser.add_argument("--config-dir")
+    args, others = parser.parse_known_args(list(words))
+    wrong = [word for word in others if word.startswith("-") and word not in flags]
+    allowed = ", ".join([*flags, "--config-dir"])
+    require(not wrong, f"{verb} {' '.join(wrong)}: no such option; allowed are {allowed}")
+    look_in(args.config_dir)
+    return [word for word in others if word not in flags]
+
+
 def compare(words: Sequence[str]) -> int:
     """Compare the finished runs in a folder: figures with their intervals, and pictures of them together.
 
-    transferlab compare <folder>
+    transferlab compare <folder> [--config-dir <folder>]
+
+    --config-dir: where choices of your own are now, if they have moved since the runs.
     """
     from transferlab.reports import sweeps
 
-    if len(words) != 1 or not words[0]:
-        raise UserError("compare: takes one folder of runs, such as outputs/sweep")
-    folder = expanded(words[0])
+    places = _own_choices("compare", words)
+    require(len(places) == 1 and places[0] != "", "compare: takes one folder of runs, such as outputs/sweep")
+    folder = _folder_of_runs(places[0])
     runs = sweeps.finished(folder)
     require(bool(runs), f"{folder}: no finished runs in it; name a sweep's folder, such as outputs/sweep")
     drawn = sweeps.draw(runs, folder)

@@ -26,6 +26,7 @@ from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from transferlab.config import conf_dir
+from transferlab.errors import require
 from transferlab.map import folders, installed, look_in
 
 NAME = "config"
@@ -48,8 +49,12 @@ def parser() -> argparse.ArgumentParser:
 def session(config_dir: str | None = None) -> Iterator[None]:
     """Hydra initialised with our conf and the user's ``config_dir``, whatever characters its path has.
 
-    From here on modules too are taken from that folder.
+    From here on modules too are taken from that folder. Raises :class:`~transferlab.errors.UserError` inside another.
     """
+    busy = (
+        "Hydra is in use in this program already, by a run or by the program itself; call transferlab.run outside of it"
+    )
+    require(not GlobalHydra.instance().is_initialized(), busy)
     look_in(config_dir)
     with hydra.initialize_config_dir(str(conf_dir()), job_name="transferlab", **_VERSION_BASE):
         engine = _engine()

@@ -71,7 +71,7 @@ def execute(config: Config, folder: RunFolder, parallel: bool, composed: Mapping
             _conclude(folder, "interrupted", "asked to stop")
             log.error("interrupted; continue with: transferlab resume=%s", folder.path)
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a method may call what would end the program
         _fail(folder, error)
     else:
         if results["status"] == COLLAPSED:
@@ -104,7 +104,7 @@ def _begin(config: Config, folder: RunFolder, composed: Mapping[str, str]) -> di
     return found
 
 
-def _fail(folder: RunFolder, error: Exception) -> None:
+def _fail(folder: RunFolder, error: BaseException) -> None:
     """Say what went wrong, in status.json too if the folder is this run's; called while ``error`` is handled."""
     if isinstance(error, UserError) and not folder.claimed:  # the folder is another's: nothing in it may change
         log.error("%s", error)
@@ -135,7 +135,7 @@ def _draw(draw: Callable[[], None], folder: RunFolder) -> None:
         folder.set_status(folder.status["status"], folder.status["reason"], undrawn=False)
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """One line of what went wrong."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror

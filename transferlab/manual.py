@@ -35,8 +35,8 @@ TAB completes verbs, groups and keys after: eval "$(transferlab -sc install=bash
 for fish: transferlab -sc install=fish | source"""
 OPTIONS = {
     "doctor": ["data.root=", "data.edition="],
-    "list": ["best=", "--csv"],
-    "compare": [],
+    "list": ["best=", "--csv", "--config-dir"],
+    "compare": ["--config-dir"],
     "photographs": ["root=", "data.root=", "out=", "devise="],
 }
 """What may follow the verbs that take no words of a run."""

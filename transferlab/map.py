@@ -12,6 +12,7 @@ import sys
 import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -73,7 +74,8 @@ class MethodSchema:
 
 ROOMS = {"methods": ("method",), "data": ("data", "source", "target")}
 """Where in a user's folder modules of each kind lie, beside the YAML files that choose them."""
-_folder: list[Path] = []
+_folder: ContextVar[Path | None] = ContextVar("_folder", default=None)
+"""Of each thread by itself: one may read a run's record while another runs."""
 
 
 def look_in(folder: str | Path | None) -> None:
@@ -82,7 +84,7 @@ def look_in(folder: str | Path | None) -> None:
     Raises :class:`UserError` where there is no such folder.
     """
     require(folder is None or Path(folder).is_dir(), f"--config-dir {folder}: no such folder")
-    _folder[:] = [] if folder is None else [Path(folder).resolve()]
+    _folder.set(None if folder is None else Path(folder).resolve())
 
 
 @contextmanager
@@ -101,7 +103,7 @@ def looking_in(folder: str | None) -> Iterator[None]:
 
 def own_folder() -> str | None:
     """The user's folder, where there is one."""
-    return str(_folder[0]) if _folder else None
+    return None if (folder := _folder.get()) is None else str(folder)
 
 
 @cache
@@ -121,7 +123,7 @@ def installed() -> tuple[Path, ...]:
 
 def folders() -> list[Path]:
     """Where more than the package's own choices come from: installed packages, then the user's folder."""
-    return [*installed(), *_folder]
+    return [*installed(), *filter(None, [_folder.get()])]
 
 
 def modules(kind: str) -> dict[str, Path]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,11 @@ class Record:
     def state(self) -> str:
         """The word in status.json."""
         return str(self.status.get("status", "missing"))
+
+    @property
+    def code(self) -> str:
+        """Which version of the code it is of: current, older (any other), or "" where that is not known."""
+        return "" if "fingerprint" not in self.status else "current" if self.current else "older"
 
     @property
     def edition(self) -> str:
@@ -73,5 +81,13 @@ def read(folder: RunFolder, config: Config) -> Record:
 
 
 def read_all(folder: Path) -> list[Record]:
-    """The record of every run in ``folder``."""
-    return [read(run, config) for run, config in runs_in(folder)]
+    """The record of every run in ``folder``; says which it cannot read."""
+    found, unread = runs_in(folder)
+    say_passed_over(folder, unread)
+    return [read(run, config) for run, config in found]
+
+
+def say_passed_over(folder: Path, reasons: Iterable[str]) -> None:
+    """A line on stderr for each of the ``reasons`` for which runs in ``folder`` are left out, and for how many."""
+    for reason, count in Counter(reasons).items():
+        print(f"{folder}: passed over, {reason}: {count}", file=sys.stderr)

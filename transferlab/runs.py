@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -70,8 +69,17 @@ class RunFolder:
         """What status.json says; empty where there is none.
 
         The status is "damaged", with the reason, where it or a record that it vouches for is not as the run has
-        written it.
+        written it; and "interrupted" where it says running and no process has the claim.
         """
+        record = self._recorded_status()
+        if record.get("status") != "running" or self.claimed or locks.held(self.path / ".lock"):
+            return record
+        record = self._recorded_status()  # it may have ended in between
+        if record.get("status") != "running":
+            return record
+        return {**record, "status": "interrupted", "reason": "its process is gone"}
+
+    def _recorded_status(self) -> dict[str, Any]:
         try:
             record = read_json(self.path / "status.json")
         except UserError as error:
@@ -160,12 +168,7 @@ class RunFolder:
 
     def busy(self) -> bool:
         """Whether another process is running this run now."""
-        if self.status.get("status") != "running":
-            return False
-        lock = locks.acquire(self.path / ".lock")
-        if lock:
-            lock.release()
-        return lock is None
+        return not self.claimed and self.status.get("status") == "running"
 
     def _digest(self, name: str) -> str | None:
         try:
@@ -249,8 +252,16 @@ def config_in(path: Path) -> Config:
     plain = read_json(path / "config.json")
     require(isinstance(plain.get("data"), dict), f"{path / 'config.json'}: not a run's config")
     plain["data"]["root"] = None
-    with looking_in(_config_dir(path)):  # it may be of a method or a data set of the user's own
-        return from_plain(plain)
+    try:
+        with looking_in(_config_dir(path)):  # it may be of a method or a data set of the user's own
+            return from_plain(plain)
+    except UserError:
+        if own_folder() is not None:
+            return from_plain(plain)  # its folder has moved to where --config-dir says
+        noted = _config_dir(path)
+        moved = f"made with choices in {noted}, which is not there; name its new place with --config-dir"
+        require(noted is None or Path(noted).is_dir(), f"{path}: {moved}")
+        raise
 
 
 def _config_dir(path: Path) -> str | None:
@@ -274,18 +285,21 @@ def stored_config(path: Path) -> Config:
     return from_plain(read_json(path / "config.json"))
 
 
-def runs_in(folder: Path) -> list[tuple[RunFolder, Config]]:
-    """Each run somewhere below ``folder`` that this version can read, and its config.
+def runs_in(folder: Path) -> tuple[list[tuple[RunFolder, Config]], list[str]]:
+    """Each run somewhere below ``folder`` and its config; and for each that this version cannot read, why.
 
     The place of its data may be gone by now. Hidden folders hold no runs.
     """
-    found = []
+    found, unread = [], []
     for path in sorted(folder.rglob("config.json")):
         if any(part.startswith(".") for part in path.relative_to(folder).parts) or path.parent == folder:
             continue
-        with suppress(UserError):  # a run of another version
+        try:
             found.append((RunFolder(path.parent), config_in(path.parent)))
-    return found
+        except UserError as error:
+            if (path.parent / "status.json").exists():  # else it is the file of another program
+                unread.append(str(error).removeprefix(f"{path.parent}: "))
+    return found, unread
 
 
 def orphaned() -> bool:

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from tests.methods import tiny
 from transferlab import testing
@@ -26,7 +27,7 @@ def net_of(name, domains=1, **options):
 
 @pytest.mark.parametrize(("name", "blocks", "features"), [
     ("resnet18", 5, 512), ("mobilenet_v3_small", 14, 1024), ("shufflenet_v2_x0_5", 5, 1024),
-    ("squeezenet1_1", 10, 1000), ("vit_b_32", 1, 768),
+    ("squeezenet1_1", 9, 512), ("vit_b_32", 1, 768),
 ])  # fmt: skip
 def test_the_blocks_compute_what_torchvisions_model_does(name, blocks, features):
     torch.manual_seed(0)
@@ -36,13 +37,32 @@ def test_the_blocks_compute_what_torchvisions_model_does(name, blocks, features)
     ours = backbones.backbone(name, 32, 1).eval()
     assert backbones.depth(name, 32) == blocks
     *_, (place, classifier) = theirs.named_children()
-    if linear := [n for n, part in classifier.named_modules() if isinstance(part, nn.Linear)]:
-        parent, _, last = f"{place}.{linear[-1]}".rstrip(".").rpartition(".")
-        setattr(theirs.get_submodule(parent), last, nn.Identity())
+    *_, of_classes = (n for n, part in classifier.named_modules() if isinstance(part, nn.Linear | nn.Conv2d))
+    parent, _, last = f"{place}.{of_classes}".rstrip(".").rpartition(".")
+    setattr(theirs.get_submodule(parent), last, nn.Identity())
     x = torch.randn(3, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(ours(x), theirs(x).flatten(1), atol=1e-5, rtol=1e-4)
         assert ours(x).shape == (3, features)
+
+
+class WithoutMemory(TorchFunctionMode):
+    """Parameters of no content, so that the largest model is made in a moment."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return func(*args, **{**(kwargs or {}), **({"device": "meta"} if func is torch.empty else {})})
+
+
+def test_nothing_in_any_model_is_of_imagenets_classes(monkeypatch):
+    kept = []
+    monkeypatch.setattr(backbones, "_in_a_row", lambda model, probe: kept.append(model) or nn.Sequential())
+    for name in backbones.names():
+        with WithoutMemory():
+            backbones.backbone(name, 224, 1)
+        model = kept.pop()
+        *_, (place, classifier) = model.named_children()
+        setattr(model, place, nn.Sequential(*backbones._without_class_layer(classifier)))
+        assert 1000 not in {size for parameter in model.parameters() for size in parameter.shape}, name
 
 
 def test_trying_the_blocks_leaves_randomness_alone():

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from transferlab.data.contract import Found, Settings
+from transferlab.data.contract import Dataset, Found, Labels, Settings, check_found, check_labels, check_loaded
 from transferlab.data.selection import Selection, select
-from transferlab.errors import require
+from transferlab.errors import UserError, require
 from transferlab.map import check_config, imported, modules
 
 __all__ = ["Found", "config_class", "find", "names"]
@@ -44,6 +46,42 @@ def find(name: str, options: Any, settings: Settings) -> Found:
     """
     if options.classes is not None:  # accents may be coded in two ways
         options = dataclasses.replace(options, classes=[unicodedata.normalize("NFC", name) for name in options.classes])
-    found = _module(name).find(options, settings)
-    require(isinstance(found, Found), f"{modules('data')[name]}: find must return a Found, not {type(found).__name__}")
-    return select(found, options)
+    module, file = _module(name), str(modules("data")[name])
+    with _blamed(f"{file}: find"):
+        found = module.find(options, settings)
+    check_found(file, found)
+    return select(_checked(file, found), options)
+
+
+@contextmanager
+def _blamed(where: str) -> Iterator[None]:
+    """What a module of the user's own may raise, as a line that says where."""
+    try:
+        yield
+    except (UserError, OSError):  # they say it themselves
+        raise
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UserError(f"{where}: {reason}; with HYDRA_FULL_ERROR=1 Python says in which line") from error
+
+
+def _checked(file: str, found: Found) -> Found:
+    """``found`` whose ``load`` and ``labels`` refuse what is not as :mod:`~transferlab.data.contract` says."""
+
+    def load(split: str) -> Dataset:
+        where = f'{file}: load("{split}")'
+        with _blamed(where):
+            data = found.load(split)
+        check_loaded(where, found, data)
+        return data
+
+    def labels(split: str) -> Labels:
+        assert found.labels is not None
+        where = f'{file}: labels("{split}")'
+        with _blamed(where):
+            known = found.labels(split)
+        require(isinstance(known, Labels), f"{where}: must return Labels, not {type(known).__name__}")
+        check_labels(where, found, known)
+        return known
+
+    return dataclasses.replace(found, load=load, labels=labels if found.labels else None)

@@ -51,9 +51,9 @@ class Dataset:
 
     def __post_init__(self) -> None:
         for array in (self.inputs, self.labels, self.signatures, self.groups):
-            if isinstance(array, np.ndarray):
+            if isinstance(array, np.ndarray):  # of a user's own it may be anything until it is checked
                 array.setflags(write=False)
-        if self.labels is not None and len(self.labels):
+        if self.labels is not None and _are(np.int64, self.labels) and len(self.labels):
             low, high, count = int(self.labels.min()), int(self.labels.max()), len(self.classes)
             wrong = low if low < 0 else high
             where = f"{self.provenance.get('name', 'data')}: label {wrong}"
@@ -99,3 +99,62 @@ class Found:
     labels: Callable[[str], Labels] | None = None
     idle: Mapping[str, str] = field(default_factory=dict)
     classes_in: Path | None = None
+
+
+_FORMS = {IMAGES: ("uint8", "[N, C, H, W]"), SPECTROGRAMS: ("float32", "[N, 1, T, F]"), VECTORS: ("float32", "[N, D]")}
+"""Of the inputs of each kind, as :class:`Dataset` says."""
+
+
+def check_found(where: str, found: Any) -> None:
+    """Raise :class:`UserError` where what a module's ``find`` gives is not as :class:`Found` says."""
+    require(isinstance(found, Found), f"{where}: find must return a Found, not {type(found).__name__}")
+    require(found.kind in _FORMS, f"{where}: kind={found.kind!r}: allowed are {', '.join(_FORMS)}")
+    form = _FORMS[found.kind][1].replace("N, ", "")
+    sides = isinstance(found.shape, tuple) and all(isinstance(side, int) for side in found.shape)
+    fits = sides and len(found.shape) == form.count(",") + 1
+    require(fits, f"{where}: shape={found.shape!r}: of {found.kind} it is the shape of one, a tuple {form} of numbers")
+    names = isinstance(found.classes, tuple) and all(isinstance(name, str) for name in found.classes)
+    alone = names and len(set(found.classes)) == len(found.classes)
+    require(alone, f"{where}: classes={found.classes!r}: must be a tuple of different names")
+    known = isinstance(found.digest, str) and found.digest != ""
+    require(known, f"{where}: digest={found.digest!r}: must be a text that changes whenever the samples do")
+
+
+def check_loaded(where: str, found: Found, data: Any) -> None:
+    """Raise :class:`UserError` where what ``found.load`` gives is not as :class:`Dataset` and ``found`` say."""
+    require(isinstance(data, Dataset), f"{where}: must return a Dataset, not {type(data).__name__}")
+    check_inputs(where, found, getattr(data.inputs, "shape", None), getattr(data.inputs, "dtype", None))
+    starts = range(0, len(data) if data.inputs.dtype == np.float32 else 0, 1000)
+    finite = all(np.isfinite(data.inputs[start : start + 1000]).all() for start in starts)
+    require(finite, f"{where}: inputs hold values that are no finite number; leave them out, or fill them in")
+    same = data.classes == found.classes
+    require(same, f"{where}: classes are {data.classes!r}, and not those that find gives, {found.classes!r}")
+    check_labels(where, found, data, len(data))
+    size = found.signature_size
+    described = data.signatures is None if not size else _are(np.float32, data.signatures, (len(found.classes), size))
+    require(described, f"{where}: signatures must be float32 [C, M] with M = Found.signature_size = {size}, 0 for None")
+
+
+def check_inputs(where: str, found: Found, shape: tuple[int, ...] | None, dtype: Any) -> None:
+    """Raise :class:`UserError` where ``shape`` and ``dtype`` are not those of the inputs that ``found`` tells of."""
+    needed, form = _FORMS[found.kind]
+    told = f"inputs are {dtype} {list(shape)}" if shape is not None else "inputs are no array"
+    fits = shape is not None and str(dtype) == needed and tuple(shape[1:]) == found.shape
+    expected = f"{needed} {form} with {form[4:-1]} = {', '.join(map(str, found.shape))}"
+    require(fits, f"{where}: {told}; {found.kind} of the shape that find gives are {expected}")
+
+
+def check_labels(where: str, found: Found, data: Dataset | Labels, count: int | None = None) -> None:
+    """Raise :class:`UserError` where labels and groups are not int64, one for each of ``count`` samples."""
+    labelled = data.labels is not None or not found.classes
+    require(labelled, f"{where}: labels are None; find gives {len(found.classes)} classes")
+    for name, values in (("labels", data.labels), ("groups", data.groups)):
+        if values is not None:
+            length = len(data) if count is None else count
+            told = f"{values.dtype} {list(values.shape)}" if isinstance(values, np.ndarray) else type(values).__name__
+            fits = _are(np.int64, values, (length,))
+            require(fits, f"{where}: {name} are {told}; they must be int64 [N], one for each of {length} inputs")
+
+
+def _are(dtype: type, values: Any, shape: tuple[int, ...] | None = None) -> bool:
+    return isinstance(values, np.ndarray) and values.dtype == dtype and shape in (None, values.shape)

@@ -1,4 +1,4 @@
-"""torchvision's classification models as feature extractors: without their last layer, cut into blocks."""
+"""torchvision's classification models as feature extractors: without the layer of their classes, cut into blocks."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def depth(name: str, side: int) -> int:
 
 
 def _in_a_row(model: nn.Module, probe: Tensor) -> nn.Sequential:
-    """The model without its last linear layer as a row of blocks that computes the same of ``probe``."""
+    """The model without the layer of its classes as a row of blocks that computes the same of ``probe``."""
     *before, (place, classifier) = model.named_children()
     stages: list[nn.Module] = []
     for name, child in before:
         stages += child.children() if name in ROWS else [child]
-    rest = _without_last_linear(classifier)
+    rest = _without_class_layer(classifier)
     setattr(model, place, nn.Sequential(*rest))
     expected = model(probe)
     for part in rest:
@@ -68,7 +68,7 @@ def _in_a_row(model: nn.Module, probe: Tensor) -> nn.Sequential:
         row = nn.Sequential(*stages, *ending).eval()
         try:
             features = row(probe)
-        except (RuntimeError, AssertionError):  # shapes that do not fit
+        except (RuntimeError, ValueError, AssertionError):  # shapes that do not fit
             continue
         if features.shape == expected.shape and torch.allclose(features, expected, atol=1e-5):
             return row
@@ -83,10 +83,11 @@ def _endings(rest: list[nn.Module], pool: nn.Module) -> Iterator[list[nn.Module]
     yield [nn.ReLU(), pool, nn.Flatten(), *rest]
 
 
-def _without_last_linear(classifier: nn.Module) -> list[nn.Module]:
+def _without_class_layer(classifier: nn.Module) -> list[nn.Module]:
+    """What a classifier does before and after its last layer with weights, which has an output for each class."""
     parts = list(classifier) if isinstance(classifier, nn.Sequential) else [classifier]
-    linear = [place for place, part in enumerate(parts) if isinstance(part, nn.Linear)]
-    return parts[: linear[-1]] if linear else parts
+    *_, last = (place for place, part in enumerate(parts) if isinstance(part, nn.Linear | nn.Conv2d))
+    return parts[:last] + parts[last + 1 :]
 
 
 def _parted(module: nn.Sequential, domains: int) -> nn.Sequential:

@@ -8,7 +8,7 @@ from typing import Any
 
 from transferlab import naming
 from transferlab.config import to_plain
-from transferlab.errors import nearest, require
+from transferlab.errors import nearest, require, some
 from transferlab.files import csv_text
 from transferlab.records import Record, read, read_all
 from transferlab.reports import layouts
@@ -23,13 +23,18 @@ def listed(found: Sequence[Record], conditions: Mapping[str, str], best: str | N
     """The records that meet all ``conditions``, newest first; or, with ``best``, the highest of that figure first.
 
     conditions: values of :func:`flat` by key, compared as words. best: a figure of results.json, or a validator's name.
-    Raises :class:`~transferlab.errors.UserError` for a key that no run has.
+    Raises :class:`~transferlab.errors.UserError` for a key, or a value of one, that no run has.
     """
     flats = {record.path: flat(record) for record in found}
     known = sorted({key for one in flats.values() for key in one})
-    for key in (*conditions, *([best] if best else [])):
+    for key in (*conditions, *([] if best is None else [best])):
         name = score(key) if key == best else key
         require(name in known or not found, f"{key}: no run has it{nearest(key, known)}")
+    for key, value in conditions.items():
+        there = sorted({_said(one[key]) for one in flats.values() if key in one})
+        require(
+            value in there or not found, f"{key}={value}: no run has it; there are {some(there)}{nearest(value, there)}"
+        )
     kept = [r for r in found if all(_said(flats[r.path].get(key)) == value for key, value in conditions.items())]
     if best is None:
         return sorted(kept, key=lambda record: str(record.status.get("started", "")), reverse=True)
@@ -58,25 +63,40 @@ def flat(record: Record) -> dict[str, Any]:
             values[section] = value
     values |= {key: value for key, value in record.results.items() if not isinstance(value, list | dict)}
     names = record.config.names
-    return {**values, **names, "status": record.state, "edition": record.edition}
+    data = {f"{role}.data": digest[:8] for role, digest in record.digests.items()}
+    return {**values, **names, **data, "status": record.state, "code": record.code, "edition": record.edition}
 
 
 def rows(found: Sequence[Record], best: str | None) -> list[dict[str, str]]:
     """A line for each run."""
     lines = []
-    for record in found:
-        called, values = naming.words(record.config), record.results
-        state = record.state if record.current or record.state not in ("finished", "collapsed") else "older code"
+    for record, called in zip(found, _called(found), strict=True):
+        values = record.results
+        state = f"{record.state}, older code" if record.code == "older" else record.state
         figure = {} if best is None else {best: _figure(values.get(score(best)))}
         lines.append({
             "started": str(record.status.get("started", ""))[:16].replace("T", " "),
             "method": called["method"], "source": called["source"], "target": called["target"],
             "options": naming.spelled(naming.differences(record.config)["options"]),
             "seed": str(record.config.seed), "status": state, **figure,
-            naming.metric_words("target_accuracy"): _figure(values.get(record.headline)),
+            naming.metric_words("target_accuracy"): _figure(values.get(record.headline) if values else None),
             "source accuracy": _figure(values.get("source_accuracy")), "folder": str(record.path),
         })  # fmt: skip
     return lines
+
+
+def _called(found: Sequence[Record]) -> list[dict[str, str]]:
+    """What method and domains of each run are called; domains of one name whose data differs, by their digests too."""
+    every = [naming.words(record.config) for record in found]
+    digests: dict[str, set[str]] = {}
+    for record, called in zip(found, every, strict=True):
+        for role, digest in record.digests.items():
+            digests.setdefault(called[role], set()).add(digest)
+    return [
+        called | {role: f"{called[role]} data={digest[:8]}" for role, digest in record.digests.items()
+                  if len(digests[called[role]]) > 1}
+        for record, called in zip(found, every, strict=True)
+    ]  # fmt: skip
 
 
 def _figure(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,9 +38,7 @@ def finished(folder: Path) -> list[dict[str, Any]]:
     """
     done = [record for record in records.read_all(folder) if record.state == FINISHED]
     runs = [record for record in done if record.current]
-    if len(runs) < len(done):
-        older = f"{folder}: passed over, made by another version of the code: {len(done) - len(runs)}"
-        print(older, file=sys.stderr)
+    records.say_passed_over(folder, ["made by another version of the code"] * (len(done) - len(runs)))
     configs = [to_plain(run.config) for run in runs]
     for run, config in zip(runs, configs, strict=True):
         for role in ("source", "target"):
