@@ -90,7 +90,7 @@ def mapped_problem(folder: Path, seed: int = 0) -> Problem:
         data = dataset(40, 3, seed=len(role))
         (folder / role).mkdir(parents=True, exist_ok=True)
         data = testing.dataclasses.replace(data, inputs=in_file(folder / role, np.asarray(data.inputs)))
-        views[role] = view(data, IMAGES, np.arange(40), LABELLED, 28, CPU, 0)
+        views[role] = view(data, np.arange(40), LABELLED, IMAGES, 28, CPU, 0)
     classes = ("left", "middle", "right")
     return Problem(**views, classes=classes, source_classes=classes, seed=seed, kind=IMAGES)
 

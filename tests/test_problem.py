@@ -15,7 +15,7 @@ from transferlab.problem import Labelled, Unlabelled, view
 
 def test_an_unlabelled_view_owns_no_labels():
     data = dataset()
-    seen = view(data, IMAGES, np.arange(10), UNLABELLED, 28, torch.device("cpu"), 2.0)
+    seen = view(data, np.arange(10), UNLABELLED, IMAGES, 28, torch.device("cpu"), 2.0)
     assert isinstance(seen, Unlabelled) and not isinstance(seen, Labelled)
     assert set(vars(seen)) == {"inputs", "rows"} and seen.rows is None
     batch = problem(LABELLED, UNLABELLED).batches(source=4, target=4)("s", 0)
@@ -23,7 +23,7 @@ def test_an_unlabelled_view_owns_no_labels():
 
 
 def test_nothing_is_nothing():
-    assert view(dataset(), IMAGES, np.arange(3), NOTHING, 28, torch.device("cpu"), 2.0) is None
+    assert view(dataset(), np.arange(3), NOTHING, IMAGES, 28, torch.device("cpu"), 2.0) is None
 
 
 def test_batches_keep_inputs_and_labels_together():

@@ -142,31 +142,24 @@ def prepare(
     config: Config, sees: Sees, device: torch.device, found: Mapping[str, Found]
 ) -> tuple[Problem, Truth, dict[str, Any]]:
     """Load both domains and part them: what the method may see, and what only the evaluator may."""
-    size = config.model.input_size
-    train: dict[str, Dataset] = {}
-    test: dict[str, Dataset] = {}
-    rows: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    for role in ("source", "target"):
-        train[role], test[role] = found[role].load("train"), found[role].load("test")
-        log.info("%s: %s", role, _told(found[role], train[role], test[role], size))
-        rows[role] = compatibility.training_rows(config, role, getattr(sees, role), train[role], found[role].classes)
+    train, test, learned, held_out = _loaded(config, sees, found)
     kind = found["target"].kind  # of both domains, as compatibility has seen to
-
-    def part(role: str, validation: bool, sight: Role, limit: int | None = None) -> Any:
-        wanted = rows[role][validation]
-        if limit is not None:  # a fair sample of data that may be sorted by class
-            wanted = np.random.default_rng(0).permutation(wanted)[:limit]
-        return view(train[role], kind, wanted, sight, size, device, config.data.resident)
-
-    def everything(role: str) -> Any:
-        rows = np.arange(len(test[role]))
-        return view(test[role], kind, rows, known[role], size, device, config.data.resident)
-
     known = {role: UNLABELLED if test[role].labels is None else LABELLED for role in test}
+
+    def of_rows(data: Dataset, rows: np.ndarray, sight: Role) -> Any:
+        return view(data, rows, sight, kind, config.model.input_size, device, config.data.resident)
+
+    def sample(role: str) -> Any:  # a fair one of data that may be sorted by class
+        some = np.random.default_rng(0).permutation(learned[role])[:SAMPLE]
+        return of_rows(train[role], some, LABELLED if getattr(sees, role) == LABELLED else UNLABELLED)
+
+    def tested(role: str) -> Any:
+        return of_rows(test[role], np.arange(len(test[role])), known[role])
+
     signatures = [d.signatures for d in train.values() if d.signatures is not None]
     problem = Problem(
-        part("source", False, sees.source),
-        part("target", False, sees.target),
+        of_rows(train["source"], learned["source"], sees.source),
+        of_rows(train["target"], learned["target"], sees.target),
         classes=train["target"].classes,
         source_classes=train["source"].classes,
         seed=config.seed,
@@ -174,17 +167,31 @@ def prepare(
         signatures=torch.from_numpy(np.concatenate(signatures)).to(device) if sees.classes == "disjoint" else None,
     )
     truth = Truth(
-        kind=kind,
-        source_classes=train["source"].classes,
-        target_classes=train["target"].classes,
-        source_train=part("source", False, LABELLED if sees.source == LABELLED else UNLABELLED, SAMPLE),
-        source_validation=part("source", True, known["source"]),
-        target_train=part("target", False, LABELLED if sees.target == LABELLED else UNLABELLED, SAMPLE),
-        target_validation=part("target", True, UNLABELLED),
-        source_test=everything("source"),
-        target_test=everything("target"),
+        kind,
+        train["source"].classes,
+        train["target"].classes,
+        source_train=sample("source"),
+        source_validation=of_rows(train["source"], held_out["source"], known["source"]),
+        target_train=sample("target"),
+        target_validation=of_rows(train["target"], held_out["target"], UNLABELLED),
+        source_test=tested("source"),
+        target_test=tested("target"),
     )
     return problem, truth, _provenance(train, test)
+
+
+def _loaded(config: Config, sees: Sees, found: Mapping[str, Found]) -> tuple[dict[str, Any], ...]:
+    """Of each domain the training and the test data; row numbers of the former to learn from, and those held out."""
+    train: dict[str, Dataset] = {}
+    test: dict[str, Dataset] = {}
+    learned: dict[str, np.ndarray] = {}
+    held_out: dict[str, np.ndarray] = {}
+    for role, domain in found.items():
+        train[role], test[role] = domain.load("train"), domain.load("test")
+        log.info("%s: %s", role, _told(domain, train[role], test[role], config.model.input_size))
+        rows = compatibility.training_rows(config, role, getattr(sees, role), train[role], domain.classes)
+        learned[role], held_out[role] = rows
+    return train, test, learned, held_out
 
 
 def _provenance(train: Mapping[str, Dataset], test: Mapping[str, Dataset]) -> dict[str, Any]:

@@ -185,7 +185,7 @@ def ahead(draw: Callable[[str, int], Batch]) -> Callable[[str, int], Batch]:
 
 
 def view(
-    data: Dataset, kind: Kind, rows: np.ndarray, role: Role, size: int, device: torch.device, resident: float
+    data: Dataset, rows: np.ndarray, role: Role, kind: Kind, size: int, device: torch.device, resident: float
 ) -> View | None:
     """What ``role`` allows to see of the given rows of ``data``; images are brought to ``size`` pixels.
 
