@@ -26,6 +26,8 @@ from transferlab.runs import RunFolder
 from transferlab.training.engine import Engine
 
 torch.set_num_threads(1)
+_cache = tempfile.TemporaryDirectory()  # the user's own stays as it is
+os.environ["XDG_CACHE_HOME"] = _cache.name
 CLASSES = ("left", "middle", "right")
 
 

@@ -23,8 +23,8 @@ from transferlab.runs import RunFolder
 
 DIGESTS = {"source": "a1", "target": "b2"}
 LEFT_OUT = {
-    "data.root", "data.edition", "data.download", "device.threads", "train.log_every", "train.checkpoint_every",
-    "store", "figures",
+    "data.root", "data.edition", "data.download", "data.resident", "device.threads", "train.log_every",
+    "train.checkpoint_every", "store", "figures",
 }  # fmt: skip
 OTHER = {
     "model.name": "lenet",
