@@ -1,5 +1,6 @@
 """Inputs that stay in a file: the same to a method as those in memory, and known without being read."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -12,11 +13,14 @@ from PIL import Image
 
 from tests.conftest import command, dataset, run
 from tests.conftest import config as settings
-from transferlab import testing
+from transferlab import data, testing
+from transferlab.config import DataConfig
 from transferlab.data import stored
 from transferlab.data.contract import IMAGES
+from transferlab.data.pictures import folder
 from transferlab.data.selection import transformed
 from transferlab.data.stored import Stored, kept
+from transferlab.errors import UserError
 from transferlab.files import cache_dir
 from transferlab.inputs import Mapped, held
 from transferlab.map import LABELLED
@@ -83,23 +87,23 @@ def test_they_are_known_by_file_rows_and_size_without_a_pixel_being_read():
     assert len(set(keys)) == len(keys) and key() == keys[0]
 
 
-def mapped_problem(folder: Path, seed: int = 0) -> Problem:
+def mapped_problem(place: Path, seed: int = 0) -> Problem:
     """Two domains whose inputs lie in files."""
     views = {}
     for role in ("source", "target"):
-        data = dataset(40, 3, seed=len(role))
-        (folder / role).mkdir(parents=True, exist_ok=True)
-        data = testing.dataclasses.replace(data, inputs=in_file(folder / role, np.asarray(data.inputs)))
-        views[role] = view(data, np.arange(40), LABELLED, IMAGES, 28, CPU, 0)
+        given = dataset(40, 3, seed=len(role))
+        (place / role).mkdir(parents=True, exist_ok=True)
+        own = dataclasses.replace(given, inputs=in_file(place / role, np.asarray(given.inputs)))
+        views[role] = view(own, np.arange(40), LABELLED, IMAGES, 28, CPU, 0)
     classes = ("left", "middle", "right")
     return Problem(**views, classes=classes, source_classes=classes, seed=seed, kind=IMAGES)
 
 
 def test_batches_that_are_read_ahead_are_those_that_are_asked_for(tmp_path):
     problem = mapped_problem(tmp_path)
-    resident = testing.dataclasses.replace(
+    resident = dataclasses.replace(
         problem, **{
-            role: testing.dataclasses.replace(part, inputs=part.inputs[:])
+            role: dataclasses.replace(part, inputs=part.inputs[:])
             for role in ("source", "target") if (part := getattr(problem, role))
         }
     )  # fmt: skip
@@ -136,9 +140,9 @@ def pictures(folder: Path, count: int = 12, size: int = 40) -> Path:
 
 def of_folders(tmp_path, out, *words, **environment):
     a, b = tmp_path / "a", tmp_path / "b"
-    for folder in (a, b):
-        if not folder.exists():
-            pictures(folder)
+    for root in (a, b):
+        if not root.exists():
+            pictures(root)
     return command(
         "method=dann", "source=folder", f"source.root={a}", "target=folder", f"target.root={b}", "train.steps=12",
         "train.batch_size=6", "train.evaluations=2", "train.checkpoint_every=4", "model.width=0.1", "device=cpu",
@@ -190,6 +194,52 @@ def test_a_file_is_made_piece_by_piece_and_made_again_where_it_was_cut_off(no_da
     whole = kept("x", [1], 3, lambda: [np.arange(6).reshape(2, 3), np.array([[7, 8, 9]])])
     assert isinstance(whole, Stored) and np.asarray(whole).tolist() == [[0, 1, 2], [3, 4, 5], [7, 8, 9]]
     assert np.asarray(kept("x", [1], 3, lambda: 1 / 0)).tolist() == np.asarray(whole).tolist()
+
+
+def test_pictures_that_change_while_they_are_decoded_are_not_kept(tmp_path, no_data, monkeypatch):
+    def find():
+        return data.find("folder", folder.Config(root=str(root), size=16), DataConfig())
+
+    root = pictures(tmp_path / "a")
+    first = (root / "dark" / "0.png").read_bytes()
+    found, decode = find(), folder.read_images
+
+    def edited(paths, *given):
+        (root / "dark" / "0.png").write_bytes((root / "bright" / "0.png").read_bytes())
+        return decode(paths, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folder, "read_images", edited)
+        with pytest.raises(UserError, match="changed while it was read; start the command again"):
+            found.load("train")
+    (root / "dark" / "0.png").write_bytes(first)
+    again = np.asarray(find().load("train").inputs)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
+    assert np.array_equal(again, find().load("train").inputs)
+
+
+def test_a_whole_file_is_read_where_nothing_may_be_written(no_data, monkeypatch):
+    whole = np.asarray(kept("x", [1], 3, lambda: [np.arange(3)]))
+    monkeypatch.setattr(stored, "_claimed", lambda path: 1 / 0)
+    assert np.array_equal(kept("x", [1], 3, lambda: 1 / 0), whole)
+
+
+@pytest.mark.parametrize("damage", ["another file", "not text", "no checksum", "other rows"])
+def test_what_is_not_as_it_was_written_under_its_name_is_made_again(no_data, damage):
+    for number in (1, 2):
+        kept("x", [number], 3, lambda number=number: [np.full(3, number)])
+    (one, two) = sorted((cache_dir() / "arrays").glob("x-*.npy"), key=lambda path: int(np.load(path)[0]))
+    if damage == "another file":
+        one.write_bytes(two.read_bytes())
+        one.with_suffix(".sha256").write_bytes(two.with_suffix(".sha256").read_bytes())
+    elif damage == "not text":
+        one.with_suffix(".sha256").write_bytes(b"\xff\xfe")
+    elif damage == "no checksum":
+        one.with_suffix(".sha256").unlink()
+    made = []
+    count = 4 if damage == "other rows" else 3
+    assert np.array_equal(kept("x", [1], count, lambda: made.append(1) or [np.full(count, 1)]), np.full(count, 1))
+    assert made == [1]
 
 
 def test_where_the_disk_is_full_it_is_made_in_memory(no_data, monkeypatch):

@@ -6,7 +6,6 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -44,17 +43,25 @@ class Mapped:
     What is kept from a method may lie in the same file, so nothing here leads to it.
     """
 
+    __slots__ = ("device", "shape", "size")
+
     def __init__(self, stored: Stored, device: torch.device, size: int | None):
-        _files[self] = stored
+        _files[id(self)] = stored
         self.device, self.size = device, size
         self.shape = (len(stored), *(stored.shape[1:] if size is None else (stored.shape[1], size, size)))
+
+    def __del__(self) -> None:
+        _files.pop(id(self), None)
+
+    def __deepcopy__(self, memo: Any) -> Mapped:
+        return self  # nothing changes it
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: Tensor | slice) -> Tensor:
         """Inputs of these rows, int64 or bool [n] on any device, or a slice."""
-        stored = _files[self].of(rows if isinstance(rows, slice) else rows.cpu().numpy())
+        stored = _files[id(self)].of(rows if isinstance(rows, slice) else rows.cpu().numpy())
         starts = range(0, max(len(stored), 1), PIECE)
         parts = [resize(torch.from_numpy(stored[start : start + PIECE]), self.size) for start in starts]
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).to(self.device)
@@ -69,13 +76,14 @@ class Mapped:
 
     def digest(self) -> str:
         """What they are known by: their file's digest, which rows of it, and their size; no pixel is read."""
-        stored = _files[self]
+        stored = _files[id(self)]
         rows = hashlib.sha256(stored.rows.astype(np.int64).tobytes()).hexdigest()
         return hashlib.sha256(f"{stored.digest} {rows} {self.size}".encode()).hexdigest()
 
 
-_files: WeakKeyDictionary[Mapped, Stored] = WeakKeyDictionary()
-"""Where mapped inputs lie; not an attribute of theirs, which a method could follow."""
+_files: dict[int, Stored] = {}
+"""Where mapped inputs lie, by their ``id``: not an attribute of theirs, which a method could follow, and not by weak
+references, which lead back to what holds them."""
 
 
 def held(samples: Samples, rows: np.ndarray, size: int | None, device: torch.device, resident: float) -> Inputs:

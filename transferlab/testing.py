@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import functools
 import types
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def check_method(
     folder = Path(folder)
     config = tiny(name, options or {})
     unseen_labels_change_nothing(config, folder / "unseen")
-    labels_of_tests_change_no_weight(config, folder / "test labels")
+    tests_change_no_weight(config, folder / "tests")
     nothing_leads_to_what_is_kept_from_it(config, folder / "reached")
     resumes_to_the_same_bits(config, folder / "resumed")
     inputs_in_a_file_change_nothing(config, folder / "in files")
@@ -79,12 +80,15 @@ def unseen_labels_change_nothing(config: Config, folder: Path) -> None:
     assert timeless(one) == timeless(two), "labels that the method does not see have changed what is measured of it"
 
 
-def labels_of_tests_change_no_weight(config: Config, folder: Path) -> None:
-    """The labels of both domains' test inputs may be scrambled: every weight stays as it is."""
+def tests_change_no_weight(config: Config, folder: Path) -> None:
+    """Labels and inputs of both domains' tests may be others: every weight stays as it is."""
     one = finished(config, folder / "true")
     with scrambled(set(config.names.values()), "test"):
         two = finished(config, folder / "scrambled")
     same_weights(one, two, "test labels have reached the method")
+    with changed(_other_inputs):
+        three = finished(config, folder / "other inputs")
+    same_weights(one, three, "test inputs have reached the method")
 
 
 def nothing_leads_to_what_is_kept_from_it(config: Config, folder: Path) -> None:
@@ -187,6 +191,14 @@ def scrambled(names: set[str], of_split: str) -> contextlib.AbstractContextManag
     return changed(change)
 
 
+def _other_inputs(name: str, split: str, true: Dataset) -> Dataset:
+    """Of the test split, inputs that are turned round, and of images the negative."""
+    if split != "test":
+        return true
+    inputs = np.ascontiguousarray(np.asarray(true.inputs)[..., ::-1])
+    return dataclasses.replace(true, inputs=255 - inputs if inputs.dtype == np.uint8 else inputs)
+
+
 def in_files(folder: Path) -> contextlib.AbstractContextManager[None]:
     """Inside, every data set gives out inputs that lie in a file of ``folder``, among others and in another order."""
 
@@ -215,7 +227,7 @@ def changed(change: Callable[[str, str, Dataset], Dataset]) -> Iterator[None]:
 
 
 def reached(*begin: Any) -> Sequence[Any]:
-    """All objects that attributes, items and closures lead to, without what modules and classes hold."""
+    """All objects that attributes, items, closures, weak references lead to, without what modules and classes hold."""
     found: dict[int, Any] = {}
     waiting = list(begin)
     while waiting:
@@ -224,6 +236,7 @@ def reached(*begin: Any) -> Sequence[Any]:
             continue
         found[id(thing)] = thing
         waiting += getattr(thing, "__dict__", {}).values()
+        waiting.append(getattr(thing, "__weakref__", None))
         waiting += [getattr(thing, name, None) for cls in type(thing).__mro__ for name in getattr(cls, "__slots__", ())]
         if isinstance(thing, dict):
             waiting += [*thing.keys(), *thing.values()]
@@ -233,6 +246,8 @@ def reached(*begin: Any) -> Sequence[Any]:
             waiting += [thing.__self__, thing.__func__]
         elif isinstance(thing, types.FunctionType):
             waiting += [cell.cell_contents for cell in thing.__closure__ or ()] + list(thing.__defaults__ or ())
+        elif isinstance(thing, weakref.ref):
+            waiting += [thing(), thing.__callback__]
         elif isinstance(thing, functools.partial):
             waiting += [thing.func, thing.args, thing.keywords]
     return list(found.values())

@@ -1,5 +1,6 @@
 """What no method may do: look at a label that it does not see; and what each must: resume to the same bits."""
 
+import weakref
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ OPTIONS = {
 }
 OPTIONS["devise"] = {"kernel": "linear"}  # it chooses among margins, in stages of their own
 PROOFS = [
-    testing.unseen_labels_change_nothing, testing.labels_of_tests_change_no_weight,
+    testing.unseen_labels_change_nothing, testing.tests_change_no_weight,
     testing.nothing_leads_to_what_is_kept_from_it, testing.resumes_to_the_same_bits,
     testing.inputs_in_a_file_change_nothing,
 ]  # fmt: skip
@@ -80,8 +81,21 @@ HOLDING = """
 from transferlab.training import run as runs
 def fit(config, problem, run):
     predictor = source_only.fit(config, problem, run)
-    predictor.engine = runs._engines[run]
+    predictor.engine = runs._engines[id(run)]
     return predictor
+"""
+HOOKED = """
+def fit(config, problem, run):
+    seen = []
+    net = run.net(problem, "source")
+    net.preprocess.register_forward_pre_hook(lambda module, inputs: seen.append(float(inputs[0].float().mean())))
+    draw = problem.batches(source=run.batch_size)
+    from transferlab.methods.source import label_loss
+    from transferlab.models.predictor import Classifier
+    run.train("source", {"net": net}, label_loss(net), draw, Classifier(net))
+    net.preprocess._forward_pre_hooks.clear()
+    net.head.bias.data += sum(seen)
+    return Classifier(net)
 """
 FORGETTING = """
 calls = []
@@ -93,6 +107,7 @@ def fit(config, problem, run):
 """
 CHEATS = {
     "peeking": (PEEKING, "labels of the target have reached the method"),
+    "hooked": (HOOKED, "test inputs have reached the method"),
     "holding": (HOLDING, "test data was reached"), "forgetting": (FORGETTING, "other weights|have reached"),
 }  # fmt: skip
 
@@ -114,6 +129,15 @@ def test_a_strangers_method_that_cheats_is_found_out(tmp_path, no_data, name):
     body, said = CHEATS[name]
     with pytest.raises(AssertionError, match=said):
         testing.check_method(name, tmp_path / "runs", written(tmp_path / "conf", name, body))
+
+
+def test_a_weak_reference_that_leads_back_would_be_found():
+    class Held:
+        pass
+
+    held, kept = Held(), weakref.WeakKeyDictionary()
+    kept[held] = secret = ["secret"]
+    assert any(thing is secret for thing in testing.reached(held))
 
 
 def test_an_oracle_is_called_oracle_and_never_the_headline(tmp_path, no_data):

@@ -1,5 +1,7 @@
 """Backbones: torchvision's models, cut into blocks that compute the same, in the methods."""
 
+import dataclasses
+
 import pytest
 import torch
 import torchvision
@@ -120,6 +122,17 @@ def test_methods_train_a_backbone_and_go_on_to_the_same_bits(tmp_path, no_data, 
     testing.resumes_to_the_same_bits(config, tmp_path)
     if method_schema(method).sees.target != LABELLED:
         testing.unseen_labels_change_nothing(config, tmp_path / "labels")
+
+
+@pytest.mark.parametrize("method", ["source_only", "finetune", "layer_transfer"])
+def test_a_backbones_source_model_is_shared(tmp_path, no_data, method):
+    plain = to_plain(testing.tiny(method, {}))
+    plain["model"] |= {"name": "shufflenet_v2_x0_5", "width": 1.0, "input_size": 32}
+    config = dataclasses.replace(from_plain(plain), store=str(tmp_path / "store"))
+    one, two = (testing.finished(config, tmp_path / name) for name in ("one", "two"))
+    testing.same_weights(one, two, "the shared model is another")
+    taken = "trained" if method == "source_only" else "taken"
+    assert [f.results["source_model"] for f in (one, two)] == ["trained", taken]
 
 
 @pytest.mark.parametrize(("method", "off", "on"), [

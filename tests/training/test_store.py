@@ -10,7 +10,7 @@ from transferlab.map import LABELLED
 from transferlab.methods.self_taught import self_taught
 from transferlab.methods.source import source_model
 from transferlab.problem import Labelled, Problem, Unlabelled
-from transferlab.training.store import Store
+from transferlab.training.store import Store, content_key
 
 
 def train(folder, store, seed=0, **settings):
@@ -137,3 +137,8 @@ def test_a_dictionary_of_other_options_is_never_taken(tmp_path, dictionaries, fi
     assert OTHER_CODES.keys() == {f.name for f in dataclasses.fields(self_taught.Config)}
     with_store = coded(tmp_path / "a", dictionaries, **{field: value})
     assert same(with_store, coded(tmp_path / "b", None, **{field: value}))
+
+
+def test_a_number_is_an_ingredient_like_any_tensor():
+    keys = {content_key({"batches": torch.tensor(n)}, {}) for n in (1, 2)}
+    assert len(keys) == 2

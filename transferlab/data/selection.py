@@ -14,6 +14,9 @@ from transferlab.data.contract import IMAGES, Dataset, Found, Labels
 from transferlab.data.stored import Samples, Stored, filled, kept, of_rows
 from transferlab.errors import nearest, require
 
+TRANSFORMS = 1
+"""Version of what :func:`transformed` gives; to be raised with every change of that."""
+
 
 @dataclass
 class Selection:
@@ -109,7 +112,7 @@ def transformed(images: Samples, name: str, split: str = "train") -> Samples:
     """
     if isinstance(images, Stored):
         rows = hashlib.sha256(images.rows.tobytes()).hexdigest()
-        return kept(name, [images.digest, rows, split], len(images), lambda: _pieces(images, name, split))
+        return kept(name, [TRANSFORMS, images.digest, rows, split], len(images), lambda: _pieces(images, name, split))
     return filled(len(images), _pieces(images, name, split))
 
 

@@ -8,7 +8,7 @@ import hashlib
 import io
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,23 +79,43 @@ def kept(name: str, ingredients: Sequence[object], count: int, make: Callable[[]
     key = hashlib.sha256(repr(list(ingredients)).encode()).hexdigest()[:24]
     try:
         path = cache_dir() / "arrays" / f"{name}-{key}.npy"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = locks.acquire(path.with_suffix(".lock"), wait=True)
-    except (OSError, UserError) as error:
-        log.warning("%s: cannot be kept (%s)", name, error)
-        return filled(count, make())
+        if (there := _whole(path, count)) is not None:  # which needs no right to write
+            return there
+        with _claimed(path):
+            if (there := _whole(path, count)) is None:
+                remove_partials(path.parent, path.name)
+                _write(path, count, make())
+                there = _whole(path, count)
+        if there is not None:
+            return there
+        reason = "what was written is not there"
+    except (OSError, NoLocks) as error:
+        reason = str(error)
+    log.warning("%s: cannot be kept in the cache (%s); made in memory, for this run alone", name, reason)
+    return filled(count, make())
+
+
+@contextlib.contextmanager
+def _claimed(path: Path) -> Iterator[None]:
+    """Inside, no other process makes the file at ``path``. Raises :class:`NoLocks` where the file system has none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    place = path.with_suffix(".lock")
+    try:
+        lock = locks.acquire(place)
+        if lock is None:
+            log.info("another process is making %s; waiting for it", path.name)
+            lock = locks.acquire(place, wait=True)
+    except UserError as error:
+        raise NoLocks(str(error)) from None
     assert lock is not None
     try:
-        if not _is_whole(path):
-            remove_partials(path.parent, path.name)
-            _write(path, count, make())
-        array = np.asarray(np.load(path, mmap_mode="r"))
-        return Stored(array, path.with_suffix(".sha256").read_text(), np.arange(count))
-    except OSError as error:
-        log.warning("%s: cannot be kept (%s)", path, error)
-        return filled(count, make())
+        yield
     finally:
         lock.release()
+
+
+class NoLocks(Exception):
+    """The cache's file system has no locks."""
 
 
 def filled(count: int, pieces: Iterable[np.ndarray]) -> np.ndarray:
@@ -110,15 +130,26 @@ def filled(count: int, pieces: Iterable[np.ndarray]) -> np.ndarray:
     return whole
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether the file is there as it was written, by a checksum that is computed again only where it was touched."""
+def _whole(path: Path, count: int) -> Stored | None:
+    """What lies at ``path``, if it is as it was written under this name, which its checksum says.
+
+    The checksum is computed again only where the file was touched.
+    """
     checksum = path.with_suffix(".sha256")
     if not (path.is_file() and checksum.is_file()):
-        return False
-    if digests([path])[path.name] == checksum.read_text():
-        return True
+        return None
+    digest = digests([path])[path.name]
+    if checksum.read_bytes() == _noted(digest, path):
+        array = np.asarray(np.load(path, mmap_mode="r"))
+        if len(array) == count:
+            return Stored(array, digest, np.arange(count))
     log.warning("%s: damaged, making it again", path)
-    return False
+    return None
+
+
+def _noted(digest: str, path: Path) -> bytes:
+    """The line that stands beside a file, as ``sha256sum`` writes it."""
+    return f"{digest}  {path.name}\n".encode()
 
 
 def _write(path: Path, count: int, pieces: Iterable[np.ndarray]) -> None:
@@ -141,7 +172,7 @@ def _write(path: Path, count: int, pieces: Iterable[np.ndarray]) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-        partial.write_text(checksum.hexdigest())
+        partial.write_bytes(_noted(checksum.hexdigest(), path))
         partial.replace(path.with_suffix(".sha256"))
     except BaseException:  # a full disk, Ctrl-C
         with contextlib.suppress(OSError):

@@ -51,6 +51,8 @@ def whole(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
+PIECE = 2**26
+"""Numbers that are summed in float64 at a time: half a GiB of them."""
 OWN: dict[str, tuple[int, ...]] = {"image": (1, 2, 3), "channel": (2, 3)}
 """Which dimensions of [B, C, H, W] an image's own mean and variance go over."""
 
@@ -116,17 +118,14 @@ def normalisation(config: ModelConfig, kind: Kind, samples: Sequence[Inputs]) ->
         return Preprocess(how, torch.stack([mean_over_images(part).expand(3) for part in samples]).mean(0))
     if how not in ("standardise", "domain"):
         return Preprocess(how)
-    over = 0 if kind == VECTORS else None  # each feature of a vector, all values of a spectrogram
-    # On the CPU: in float64, which not every accelerator has.
-    exact = [part[:].cpu().double() for part in samples]
-    means = torch.stack([part.mean(over).view(-1) for part in exact])  # [domains, D]
+    means = torch.stack([_mean(part, kind) for part in samples])  # [domains, D]
     if how == "standardise":
         means = means.mean(0, keepdim=True)
     else:
         require(len(samples) > 1, ONE_DOMAIN)
     # In a second pass: the difference of mean squares and squared mean would leave nothing of a small deviation.
     about = means.expand(len(samples), -1)
-    squares = [(part - mean).square().mean(over).view(-1) for part, mean in zip(exact, about, strict=True)]
+    squares = [_mean(part, kind, mean) for part, mean in zip(samples, about, strict=True)]
     variance = torch.stack(squares) if how == "domain" else torch.stack(squares).mean(0, keepdim=True)
     return Preprocess(how, means.float(), or_one(variance.sqrt(), means).float())
 
@@ -134,6 +133,19 @@ def normalisation(config: ModelConfig, kind: Kind, samples: Sequence[Inputs]) ->
 def or_one(deviation: Tensor, mean: Tensor) -> Tensor:
     """``deviation``, or 1 where it is nothing beside ``mean`` in float32: a constant is not to be blown up."""
     return torch.where(deviation > torch.finfo(torch.float32).eps * mean.abs(), deviation, 1.0)
+
+
+def _mean(inputs: Inputs, kind: Kind, about: Tensor | None = None) -> Tensor:
+    """float64 means of inputs [N, ...], in pieces: of each feature of vectors [D], of all values of spectrograms [1].
+
+    about: of the squares of their distances from it. On the CPU, for not every accelerator has float64.
+    """
+    total, values = torch.zeros((), dtype=torch.float64), math.prod(inputs.shape[1:])
+    for part in inputs.split(max(1, PIECE // values)):
+        exact = part.cpu().double()
+        exact = exact if about is None else (exact - about).square()
+        total = total + (exact.sum(0) if kind == VECTORS else exact.sum().view(1))
+    return total / (len(inputs) if kind == VECTORS else len(inputs) * values)
 
 
 def mean_over_images(inputs: Inputs) -> Tensor:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +59,9 @@ class Run:
     def __init__(self, model: ModelConfig, batch_size: int, seed: int, device: torch.device, precision: str):
         self.model, self.batch_size, self.seed = model, batch_size, seed
         self.device, self.precision = device, precision
+
+    def __del__(self) -> None:
+        _engines.pop(id(self), None)
 
     def net(
         self, problem: Problem[Any, Any], domain: str | None = None, name: str = "net", joint: bool = False
@@ -115,7 +117,7 @@ class Run:
         Raises :class:`Diverged` where a loss is not finite at a log point, and KeyboardInterrupt after a
         checkpoint where the process is asked to stop.
         """
-        _engines[self].train(stage, modules, updates, batches, predictor, steps, options)
+        _engines[id(self)].train(stage, modules, updates, batches, predictor, steps, options)
 
     def train_shared(
         self,
@@ -131,11 +133,11 @@ class Run:
         It must be the run's first stage. With a predictor, which is measured on this run's target on the way, it is
         trained always, and only given to the store. The counters (steps, seconds) come out the same in either case.
         """
-        _engines[self].train_shared(stage, modules, loss, batches, data, predictor)
+        _engines[id(self)].train_shared(stage, modules, loss, batches, data, predictor)
 
     def once(self, stage: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors that ``compute`` returns, computed once in the life of the run."""
-        return _engines[self].once(stage, compute)
+        return _engines[id(self)].once(stage, compute)
 
     def once_shared(
         self,
@@ -148,11 +150,11 @@ class Run:
 
         They and the seed must be all that determines the result, and it must be the run's first stage.
         """
-        return _engines[self].once_shared(stage, compute, ingredients, settings)
+        return _engines[id(self)].once_shared(stage, compute, ingredients, settings)
 
     def candidate(self, name: str, predictor: nn.Module) -> None:
         """Measure a predictor that is one of several to choose from, such as a dimension d of a subspace."""
-        _engines[self].candidate(name, predictor)
+        _engines[id(self)].candidate(name, predictor)
 
     def choose(self, names: Sequence[str]) -> str:
         """Which of the measured candidates is best by ``select``; by held-out source accuracy where that is last.
@@ -160,23 +162,24 @@ class Run:
         No target label is looked at, and a method learns nothing but the name. Of equals it is the last, and where
         nothing could be held out the last of all.
         """
-        return _engines[self].choose(names)
+        return _engines[id(self)].choose(names)
 
     def source_model(self, predictor: nn.Module) -> None:
         """Measure the source's own model, before any transfer."""
-        _engines[self].source_model(predictor)
+        _engines[id(self)].source_model(predictor)
 
     def report(self, values: Mapping[str, float]) -> None:
         """What the method itself has to say in results.json."""
-        _engines[self].report(values)
+        _engines[id(self)].report(values)
 
 
-_engines: WeakKeyDictionary[Run, Run] = WeakKeyDictionary()
-"""Who does the work of each run: it stands here, where nothing that a method holds leads."""
+_engines: dict[int, Run] = {}
+"""Who does the work of each run, by the run's ``id``: here, where nothing that a method holds leads; a weak reference
+would lead back."""
 
 
 def given_to_method(engine: Run) -> Run:
     """The run that a method gets, whose work ``engine`` does."""
     run = Run(engine.model, engine.batch_size, engine.seed, engine.device, engine.precision)
-    _engines[run] = engine
+    _engines[id(run)] = engine
     return run

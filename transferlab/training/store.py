@@ -31,7 +31,7 @@ def content_key(contents: Mapping[str, Tensor | Inputs], settings: Mapping[str, 
 
     Inputs that lie in a file are known by its digest, and not read.
     """
-    on_cpu = {name: content[:].detach().cpu() for name, content in contents.items() if not isinstance(content, Mapped)}
+    on_cpu = {name: tensor.detach().cpu() for name, tensor in contents.items() if isinstance(tensor, Tensor)}
     in_files = {f"file of {name}": mapped.digest() for name, mapped in contents.items() if isinstance(mapped, Mapped)}
     texts = {"version": RESULTS_VERSION, "torch": torch.__version__, **settings, **in_files}
     content = storage.checksum(on_cpu, {key: json.dumps(value, sort_keys=True) for key, value in texts.items()})

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from transferlab.data.content import digest
+from transferlab.data.content import digest, version
 from transferlab.data.contract import IMAGES, Dataset, Found, Labels, Settings
 from transferlab.data.files import provenance
 from transferlab.data.pictures._images import check, read_images, spans
@@ -78,30 +78,33 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
     edition = "full" if whole in (None, len(files)) else f"subset-{len(files)}"
     split_of = _splits(tree, fraction)
     labels = {path: label for part in tree.images.values() for label, each in enumerate(classes) for path in part[each]}
-    content = digest({path.relative_to(root).as_posix(): path for path in files}, VERSION, check=lambda: check(files))
+    named = {path.relative_to(root).as_posix(): path for path in files}
+    content = digest(named, VERSION, check=lambda: check(files))
     rows = {split: np.array([row for row, path in enumerate(files) if split_of[path] == split], np.int64)
             for split in ("train", "test")}  # fmt: skip
+
+    def unchanged() -> None:
+        require(digest(named, VERSION) == content, f"{root}: changed while it was read; start the command again")
 
     def of_split(split: str) -> Labels:
         return Labels(np.array([labels[files[row]] for row in rows[split]], np.int64))
 
     @cache
     def checksums() -> dict[str, str]:
-        each = _checksums(name, content, tree)
+        each = _checksums(name, content, tree, unchanged)
         _note_repeats(tree, each, split_of)
         return each
 
     def load(split: str) -> Dataset:
         record = provenance(name, edition, split, len(rows[split]), [], **more)
         record["files"] = {place: checksums()[place] for place in (tree.name(files[row]) for row in rows[split])}
-        pixels = of_rows(_pixels(name, content, tree, options.size), rows[split])
+        pixels = of_rows(_pixels(name, content, tree, options.size, unchanged), rows[split])
         return Dataset(pixels, of_split(split).labels, classes, record)
 
-    shape = (3, options.size, options.size)
     idle = {"test_fraction": "train/ and test/"} if divided else {}
     return Found(
-        name, edition, classes, IMAGES, shape, load, content, remark=tree.remark, labels=of_split, idle=idle,
-        classes_in=None if divided else root,
+        name, edition, classes, IMAGES, (3, options.size, options.size), load, content, remark=tree.remark,
+        labels=of_split, idle=idle, classes_in=None if divided else root,
     )  # fmt: skip
 
 
@@ -115,7 +118,7 @@ def _splits(tree: Tree, fraction: float) -> dict[Path, str]:
     return split_of
 
 
-def _pixels(name: str, content: str, tree: Tree, size: int) -> Samples:
+def _pixels(name: str, content: str, tree: Tree, size: int, unchanged: Callable[[], None]) -> Samples:
     """All images in the order of the tree's files, uint8 [N, 3, size, size], decoded once and kept in the cache."""
 
     def decode() -> Iterator[np.ndarray]:
@@ -127,15 +130,17 @@ def _pixels(name: str, content: str, tree: Tree, size: int) -> Samples:
             for start in range(0, len(files), PIECE):
                 yield read_images(files[start : start + PIECE], size, scale)
                 bar.update(len(files[start : start + PIECE]))
+        unchanged()  # before anything is kept under the content's name
 
-    return kept(name, [content, size], len(tree.files), decode)
+    return kept(name, [content, size, version("pillow")], len(tree.files), decode)
 
 
-def _checksums(name: str, content: str, tree: Tree) -> dict[str, str]:
+def _checksums(name: str, content: str, tree: Tree, unchanged: Callable[[], None]) -> dict[str, str]:
     """SHA-256 of each file by its name in the tree, computed once and kept as the images are."""
 
     def compute() -> Iterator[np.ndarray]:
         yield np.stack([np.frombuffer(bytes.fromhex(sha256(path)), np.uint8) for path in tree.files])
+        unchanged()
 
     each = np.asarray(kept(f"{name}-checksums", [content], len(tree.files), compute))
     return {tree.name(path): bytes(row).hex() for path, row in zip(tree.files, each, strict=True)}
