@@ -69,7 +69,7 @@ BAD = {
     "table few_shot hydra.run.dir=x": "hydra.run.dir=x: is for a single run",
     "resume=nowhere --config-dir .": "resume=nowhere: no run's folder",
     "table=dann": "table: is a word of its own: transferlab table <name>",
-    "hydra.mode=MULTIRUN": "hydra.mode: -m before the words makes a sweep",
+    "hydra.mode=MULTIRUN": "hydra.mode: use -m to run a sweep",
     "hydra.run.dir=${nope}": "hydra.run.dir: Interpolation key 'nope' not found",
     "--experimental-rerun x": "--experimental-rerun: write transferlab resume=<folder>",
     "-m --cfg job": "--cfg: shows a single run; leave out -m",

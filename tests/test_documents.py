@@ -148,7 +148,7 @@ def commands(text):
 
 IN_DOCUMENTS = {
     line: path.name
-    for path in [ROOT / "docs" / "log" / "results.md", *sorted((ROOT / "docs" / "methods").glob("*.md"))]
+    for path in [*(ROOT / "docs" / "log").glob("*-results.md"), *sorted((ROOT / "docs" / "methods").glob("*.md"))]
     for line in commands(path.read_text(encoding="utf-8"))
     if "…" not in line
 }
@@ -188,8 +188,30 @@ def test_the_results_page_knows_which_way_a_figure_is_better(metric, word):
                              for seed in range(3)], {})
         for row, value in ((table.reference_row, 0.5), (table.subject, 0.9))
     ]  # fmt: skip
-    (shown,) = overview._rows(table, found)
-    assert shown[""] == word
+    (shown,) = overview.compared(table, found)
+    assert shown["verdict"] == word
+    assert overview.compared(table, found[:1]) == overview.compared(table, found[1:]) == []
+
+
+def test_the_results_page_is_one_screen_whose_links_have_the_rest(tmp_path):
+    """A line says which figures it compares; the page behind its link has the command, the machine and the revision."""
+    text = (ROOT / "docs" / "RESULTS.md").read_text(encoding="utf-8")
+    assert text.count("\n") <= 60
+    for record in RESULTS.glob("*.csv"):
+        linked = f"(results/{record.stem}.md)"
+        lines, behind = table_lines.read_lines(record), record.with_suffix(".md").read_text(encoding="utf-8")
+        assert linked in text
+        for line in (line for line in lines if line.run):
+            assert all(part in behind for part in (line.command, line.machine, line.precision, line.code))
+    few = table_lines.read_lines(RESULTS / "few_shot.csv")
+    assert "Without" not in _page_of(few, tmp_path) and "Without runs of both: [few_shot]" in _page_of(
+        [line for line in few if line.row != "finetune"], tmp_path
+    )
+
+
+def _page_of(lines, folder):
+    (folder / "few_shot.csv").write_text(csv_text([dataclasses.asdict(line) for line in lines]), encoding="utf-8")
+    return overview.page(folder)
 
 
 @pytest.mark.parametrize("path", QUOTING, ids=lambda path: str(path.relative_to(ROOT)))

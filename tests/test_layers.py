@@ -56,14 +56,14 @@ def test_every_import_goes_down():
 
 
 def test_no_file_is_too_long_to_read():
-    """But for drawings, which are one long list of shapes."""
+    """Except drawings, which are one long list of shapes."""
     long = {path.name: count for path in PACKAGE.rglob("*.py")
             if (count := len(path.read_text(encoding="utf-8").splitlines())) > 400}  # fmt: skip
     assert set(long) <= {"_sign_drawings.py"}
 
 
 def test_no_function_is_too_long_to_read():
-    """But for the training loop and two numerical ones, which in pieces would be harder to follow."""
+    """Except the training loop and two numerical ones, which would be harder to follow in pieces."""
     allowed = {"engine.train", "self_taught_clustering.cluster", "sparse_coding.learn"}
     long = {f"{path.stem}.{node.name}" for path in PACKAGE.rglob("*.py")
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))

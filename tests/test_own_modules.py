@@ -4,6 +4,7 @@ import re
 import shutil
 import signal
 import sys
+import textwrap
 import threading
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from transferlab import map as the_map
 from transferlab.errors import UserError
 from transferlab.runs import RunFolder
 from transferlab.testing import check_method
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_runs_sweeps_in_processes_tables_and_resumption(tmp_path, own):
@@ -144,20 +147,66 @@ def test_the_python_face(tmp_path, own, monkeypatch):
     assert "transferlab.api" in sys.modules
 
 
+def blocks(page):
+    """The Python of a page of documentation, block by block."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return [textwrap.dedent(found) for found in re.findall(r"```python\n(.*?)\n *```", text, re.DOTALL)]
+
+
+def write(folder, files):
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text + "\n")
+
+
 def test_the_pages_examples_are_complete(tmp_path, no_data):
-    page = (Path(__file__).parents[1] / "docs" / "own.md").read_text(encoding="utf-8")
-    method, _, blobs, _ = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    for name, text in (("method/smoothed.py", method), ("source/blobs.py", blobs)):
-        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "mine" / name).write_text(text)
-    for name in ("method/smoothed.yaml", "source/blobs.yaml", "target/blobs.yaml"):
-        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
-        option = "smoothing: 0.1\n" if "smoothed" in name else ""
-        (tmp_path / "mine" / name).write_text(f"name: {Path(name).stem}\n{option}")
+    method, _, module, _ = blocks("docs/own.md")
+    write(tmp_path / "mine", {
+        "method/smoothed.py": method, "method/smoothed.yaml": "name: smoothed\nsmoothing: 0.1",
+        "source/blobs.py": module, "source/blobs.yaml": "name: blobs", "target/blobs.yaml": "name: blobs",
+    })  # fmt: skip
     words = ("method=smoothed", "source=blobs", "target=blobs", "model=mlp", "train.steps=5", "figures=false")
     done("--config-dir", "mine", *words, cwd=tmp_path)
     check_method("smoothed", tmp_path / "runs", tmp_path / "mine")
     the_map.look_in(None)
+
+
+def test_the_recipe_of_a_method_is_the_packages_and_complete(tmp_path, own):
+    (method,) = blocks("CONTRIBUTING.md")
+    shipped = (ROOT / "transferlab" / "methods" / "domain_adaptation" / "deep_coral.py").read_text(encoding="utf-8")
+    assert shipped.endswith(f"\n{method}\n")
+    write(own, {"method/ours.py": method, "method/ours.yaml": "name: ours\nweight: 1.0"})
+    done("--config-dir", str(own), "method=ours", *WORDS[1:], "hydra.run.dir=one", cwd=tmp_path)
+    assert RunFolder(tmp_path / "one").results["method"] == "ours"
+
+
+def test_the_recipe_of_a_data_set_works_with_files_that_a_user_brings(tmp_path, own):
+    """by_hand, digest and the target's YAML are used as CONTRIBUTING says; the rest is docs/own.md's module."""
+    recipe = " ".join((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split())
+    (call,) = re.findall(r"`(by_hand\(.*?\))`", recipe)
+    (defaults,) = re.findall(r"`(defaults: .*?)`", recipe)
+    for placeholder, ours in (
+        ("<name>", "clouds"),
+        ("<folder>", "clouds"),
+        ("<file>", "shift.txt"),
+        ("<origin>", "us"),
+    ):
+        call, defaults = call.replace(placeholder, ours), defaults.replace(placeholder, ours)
+    module = blocks("docs/own.md")[2].replace('"blobs"', '"clouds"').replace(
+        "def find(options, settings):\n", f"def find(options, settings):\n    paths = {call}\n"
+    )  # fmt: skip
+    module, changed = re.subn(r"digest = .*", "digest = content.digest(paths)", module)
+    imports = "from transferlab.data import content\nfrom transferlab.data.files import by_hand\n"
+    assert changed == 1 and call in module
+    write(own, {
+        "source/clouds.py": module.replace("import numpy", f"{imports}import numpy"),
+        "source/clouds.yaml": "name: clouds\nshift: 0.0", "target/clouds.yaml": defaults,
+    })  # fmt: skip
+    words = ("--config-dir", str(own), "method=mine", "source=clouds", "target=clouds", *WORDS[3:], "data.root=data")
+    (tmp_path / "data").mkdir()
+    assert "put shift.txt into <data.root>/clouds" in done(*words, cwd=tmp_path, code=2).stderr
+    write(tmp_path / "data", {"clouds/shift.txt": "0"})
+    done(*words, cwd=tmp_path)
 
 
 def test_what_fit_returns_must_be_a_kind_of_predictor(tmp_path, own):

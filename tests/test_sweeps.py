@@ -177,9 +177,9 @@ def test_the_runs_of_a_folder_are_listed(tmp_path, capsys):
     assert "failed" in said("status=failed") and len(said("status=failed").splitlines()) == 2
     rows = list(csv.DictReader(io.StringIO(said("train.steps=20000", "--csv"))))
     assert len(rows) == 4 and rows[0]["train.lr"] == "0.01"
-    with pytest.raises(UserError, match="metod: no run has it; did you mean method"):
+    with pytest.raises(UserError, match="no run has the key metod; did you mean method"):
         said("metod=dann")
-    with pytest.raises(UserError, match="seed=7: no run has it; there are 0, 1, 2"):
+    with pytest.raises(UserError, match="no run has seed=7; there are 0, 1, 2"):
         said("seed=7")
     with pytest.raises(UserError, match="no such runs in it"):
         said("seed=2", "status=failed")

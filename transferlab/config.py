@@ -73,8 +73,8 @@ class ModelConfig:
     input_size: int = 28
     """Height and width that all images are brought to, in pixels."""
     batch_norm: bool = False
-    """Batch normalisation after every hidden layer, of each domain by itself (not in the papers of 2015 and 2016). A
-    backbone has its own, which is of each domain by itself too, and needs no word."""
+    """Batch normalisation after every hidden layer, separately for each domain (not in the papers of 2015 and 2016). A
+    backbone has its own, also separate for each domain, and needs no setting."""
     normalisation: Literal["auto", "mean", "image", "channel", "standardise", "domain", "l1", "l2", "none"] = "auto"
     """Images: mean: subtract the training images' channel means; image: zero mean and unit variance for each image;
     channel: for each channel of each image. Vectors: standardise each feature; domain: by each domain's own mean and

@@ -1,4 +1,4 @@
-"""What options of methods and data sets are made of."""
+"""Building blocks of the options of methods and data sets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Case:
-    """What the options of a method meet in a run, as far as it is known before any data is read.
+    """What is known, before any data is read, of the run that a method's options are for.
 
     layers: how many the net has, the head included. same_classes: in both domains; None where the data is missing.
     kind and shapes: of one input of source and target, as the method gets it; empty where the data is missing.
@@ -27,11 +27,11 @@ class Case:
 
 
 Idle = Iterator[tuple[str, Sequence[str]]]
-"""A choice, as words of a command line, and what has no effect beside it: keys, or the sections model and train."""
+"""A choice, as words of a command line, and what has no effect with it: keys, or the sections model and train."""
 
 
 class Options:
-    """What the ``Config`` of every method inherits: how its options hang together."""
+    """What the ``Config`` of every method inherits: how its options depend on each other."""
 
     @property
     def probabilities(self) -> bool:
@@ -39,7 +39,7 @@ class Options:
         return True
 
     def idle(self, case: Case) -> Idle:
-        """Which options have no effect, beside which others; what no method uses is told in :mod:`transferlab.idle`."""
+        """Which options have no effect beside which others; :mod:`transferlab.idle` adds what holds for all methods."""
         yield from ()
 
     def check(self, case: Case) -> None:
@@ -47,7 +47,7 @@ class Options:
 
 
 def added(default: Any) -> Any:
-    """A method's option that came when there were runs already: by its default they are what they were without it."""
+    """An option added to a method later; its default leaves earlier runs unchanged."""
     return dataclasses.field(default=default, metadata={"added": True})
 
 

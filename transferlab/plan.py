@@ -75,7 +75,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
 def check_setting(word: str, multirun: bool) -> None:
     """Refuse an override of Hydra's own settings that would have no effect."""
     key = key_of(word)
-    require(key != "hydra.mode", "hydra.mode: -m before the words makes a sweep")
+    require(key != "hydra.mode", "hydra.mode: use -m to run a sweep")
     sweeps = key.startswith(("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweep"))
     require(multirun or not sweeps, f"{word}: is for sweeps; add -m")
     require(not multirun or not key.startswith("hydra.run."), f"{word}: is for a single run; write hydra.sweep.dir=…")

@@ -42,7 +42,7 @@ COLLAPSED = "collapsed"
 DONE = (FINISHED, COLLAPSED)
 """The states of a run that is complete and answers from its record."""
 DAMAGED = "damaged"
-"""What a run counts as whose record is not as it has written it."""
+"""Status of a run whose record has changed since it was written."""
 PREDICTOR = "checkpoints/predictor.safetensors"
 RECORDS = (
     "config.json", "data.json", "environment.json", "results.json", "metrics.csv", "figures/features.csv",
@@ -102,7 +102,7 @@ class RunFolder:
         return read_json(self.path / "results.json")
 
     def check(self, config: Config, digests: Mapping[str, str]) -> None:
-        """Raise :class:`UserError` if the folder holds another run than that of ``config`` on data of these digests.
+        """Raise :class:`UserError` if the folder holds a run other than ``config`` on data of these digests.
 
         Changes nothing.
         """
@@ -115,7 +115,7 @@ class RunFolder:
             try:
                 same = config_in(self.path).fingerprint({}) == config.fingerprint({})
             except UserError:
-                # Its config is gone or damaged: then it is not known whose it is, unless its status knows.
+                # Its config is gone or damaged: only its status may tell which run it is.
                 same = theirs is None
                 strange = not status and self.path.is_dir() and not all(map(_early, self.path.iterdir()))
                 require(not strange, f"{self.path}: not empty and not a run's folder; choose another folder")
@@ -123,7 +123,7 @@ class RunFolder:
         require(not other, f"{self.path}: holds a run {other}; choose another folder")
 
     def other(self, config: Config, digests: Mapping[str, str]) -> str:
-        """In what the folder's run is another than that of ``config`` on data of these digests; empty if in nothing."""
+        """How the folder's run differs from ``config`` on data of these digests; empty if it does not."""
         status = self.status
         if status.get("fingerprint") in (None, config.fingerprint(digests)):
             return ""

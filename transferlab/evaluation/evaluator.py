@@ -182,7 +182,7 @@ class Evaluator:
 
     @torch.no_grad()
     def _critic_accuracy(self, predictor: Predictor, source: np.ndarray, target: np.ndarray) -> float:
-        """Share of held-out images whose domain the critic tells, each domain weighing the same; chance is 0.5."""
+        """Share of held-out images whose domain the critic recognises, each domain weighted equally; chance is 0.5."""
         assert predictor.critic is not None
         device = next(predictor.parameters()).device
         says_target = [predictor.critic(torch.from_numpy(f).to(device)).cpu() > 0 for f in (source, target)]
@@ -190,9 +190,9 @@ class Evaluator:
 
 
 def selections(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """From metrics.csv: the last step's, the one that each validator would choose, and the oracle's, by name apart.
+    """From metrics.csv: the last step, the step each validator would choose and the oracle's, under separate names.
 
-    Of equals it is always the latest.
+    Among equals, always the latest.
 
     The oracle looks at the target's test labels. It is here to show what selection loses, never to select.
     """

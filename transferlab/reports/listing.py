@@ -16,7 +16,7 @@ from transferlab.runs import RunFolder, config_in
 from transferlab.validators import VALIDATORS
 
 OTHERS = ("u", "H", "nmi", "ari", "cluster_entropy")
-"""Figures that look at target test labels, beside every accuracy on the target: to read runs by, not to choose by."""
+"""Figures that look at target test labels, as every accuracy on the target does: for inspecting runs, not choosing."""
 
 
 def listed(found: Sequence[Record], conditions: Mapping[str, str], best: str | None) -> list[Record]:
@@ -29,11 +29,11 @@ def listed(found: Sequence[Record], conditions: Mapping[str, str], best: str | N
     known = sorted({key for one in flats.values() for key in one})
     for key in (*conditions, *([] if best is None else [best])):
         name = score(key) if key == best else key
-        require(name in known or not found, f"{key}: no run has it{nearest(key, known)}")
+        require(name in known or not found, f"no run has the key {key}{nearest(key, known)}")
     for key, value in conditions.items():
         there = sorted({_said(one[key]) for one in flats.values() if key in one})
         require(
-            value in there or not found, f"{key}={value}: no run has it; there are {some(there)}{nearest(value, there)}"
+            value in there or not found, f"no run has {key}={value}; there are {some(there)}{nearest(value, there)}"
         )
     kept = [r for r in found if all(_said(flats[r.path].get(key)) == value for key, value in conditions.items())]
     if best is None:
@@ -43,7 +43,7 @@ def listed(found: Sequence[Record], conditions: Mapping[str, str], best: str | N
 
 
 def _said(value: Any) -> str:
-    """A value as it stands on a command line."""
+    """A value as written on a command line."""
     return naming.spelled({"": value})[1:]
 
 
@@ -53,7 +53,7 @@ def score(name: str) -> str:
 
 
 def flat(record: Record) -> dict[str, Any]:
-    """All of a run by one key: its config, as ``train.steps``, its names, its status and its figures."""
+    """All of a run, flat: its config, as ``train.steps``, its names, its status and its figures."""
     plain = to_plain(record.config)
     values: dict[str, Any] = {}
     for section, value in plain.items():
@@ -86,7 +86,7 @@ def rows(found: Sequence[Record], best: str | None) -> list[dict[str, str]]:
 
 
 def _called(found: Sequence[Record]) -> list[dict[str, str]]:
-    """What method and domains of each run are called; domains of one name whose data differs, by their digests too."""
+    """The names of each run's method and domains; with their digests where domains of one name differ in data."""
     every = [naming.words(record.config) for record in found]
     digests: dict[str, set[str]] = {}
     for record, called in zip(found, every, strict=True):
@@ -107,7 +107,7 @@ def text(found: Sequence[Record], best: str | None) -> str:
     """The lines of :func:`rows`, aligned, and what they may not be used for."""
     shown = layouts.text(rows(found, best))
     looks = best in OTHERS or (best is not None and "target" in best and best not in VALIDATORS)
-    return shown + f"\n\n{best} looks at target test labels: it tells how runs went, and may choose none" * looks
+    return shown + f"\n\n{best} looks at target test labels: use it to inspect runs, never to choose one" * looks
 
 
 def csv(found: Sequence[Record]) -> str:

@@ -13,56 +13,55 @@ from transferlab.reports.table_lines import read_lines
 
 HEAD = """# Results
 
-Each line is a column of a table in [results/](results): the table's baseline, the row that the table is about, as its
-file names it, and their difference, paired by seed, with its 95 % interval. mean ± standard deviation over n seeds,
-which share one test set; `undecided` is a difference within its interval. Published figures have protocols of their
-own: the tables say which.
+A line for each column of a table that has runs of both its baseline and the row that it is about: mean ± standard
+deviation (n) over seeds, which share one test set, and their difference, paired by seed, with its 95 % interval;
+`undecided` where that shows none. A linked page says in its title what is measured, and has the command, all rows, the
+machine and the revision.
 
-This page is written from the records by `python scripts/make_results.py`. What was tried, what failed, which choice
-looked at which labels, and tables that are older than the latest mends: [log/results.md](log/results.md).
+`python scripts/make_results.py` writes this page from the records in [results/](results). What was tried, what failed,
+which choice looked at which labels, and results older than the latest fixes are in the
+[log](log/2026-11-27-results.md).
 """
 
 
 def page(records: Path) -> str:
     """The page for the folder of records, ``<table>.csv`` each."""
-    parts = [HEAD]
+    rows, without = [], []
     for path in sorted(records.glob("*.csv")):
-        table = tables.load(path.stem, None)
-        lines = read_lines(path)
-        rows = _rows(table, entries(table, lines))
-        machines = sorted({f"{line.machine} ({line.precision})" for line in lines if line.machine})
-        versions = sorted({line.code.partition(", ")[0] for line in lines if line.code})
-        link = f"## [{table.title}](results/{path.stem}.md)"
-        made = f"    {lines[0].command}\n\n{', '.join(machines)}; {', '.join(versions)}"
-        parts.append(f"{link}\n\n{made}\n\n{layouts.markdown(rows)}\n")
-    return "\n".join(parts)
+        table, link = tables.load(path.stem, None), f"[{path.stem}](results/{path.stem}.md)"
+        of_table = compared(table, entries(table, read_lines(path)))
+        rows += [{"table": link, **row} for row in of_table]
+        without += [] if of_table else [link]
+    shown = [layouts.markdown(rows) + "\n"] if rows else []
+    missing = [f"Without runs of both: {', '.join(without)}.\n"] if without else []
+    return "\n".join([HEAD, *shown, *missing])
 
 
-def _rows(table: tables.Table, found: Sequence[Entry]) -> list[dict[str, str]]:
-    rows = []
+def compared(table: tables.Table, found: Sequence[Entry]) -> list[dict[str, str]]:
+    """The baseline, the row that the table is about and their difference, of each column that has runs of both."""
+    rows, lines = [], flat(table, found)
     for heading in dict.fromkeys(entry.heading for entry in found):
         column = {entry.row: entry for entry in found if entry.heading == heading}
         baseline, subject = column.get(table.reference_row), column.get(table.subject or "")
-        shown = subject or max(column.values(), key=lambda entry: entry.row == table.reference_row)
-        paired = paired_differences(table, shown, column)
+        if baseline is None or subject is None or not (baseline.values and subject.values):
+            continue
+        (line,) = [line for line, entry in zip(lines, found, strict=True) if entry is subject]
+        paired = paired_differences(table, subject, column)
         digits = layouts.decimals(paired)
-        (line,) = [line for line, entry in zip(flat(table, found), found, strict=True) if entry is shown]
         rows.append({
-            "column": heading, table.reference_row: _figure(baseline), table.subject or "": _figure(subject),
+            "column": heading, "baseline": _figure(baseline), "row": _figure(subject),
             "difference": layouts.difference(paired, digits),
             "95 %": layouts.interval(intervals.over_seeds(paired), digits, sign=True),
-            "": "undecided" if line["verdict"] == "no difference" else line["verdict"],
-            "published": _published(table, line) if subject else "",
+            "verdict": "one seed" if len(paired) == 1 else line["verdict"].replace("no difference", "undecided"),
+            "published": _published(table, line),
         })  # fmt: skip
     return rows
 
 
-def _figure(entry: Entry | None) -> str:
-    if entry is None:
-        return "–"
+def _figure(entry: Entry) -> str:
     values = list(entry.values.values())
-    collapsed = entry.collapsed
-    return f"{layouts.spread(values, entry.half)} ({layouts.count(len(values), len(entry.lines), collapsed)})"
+    runs = layouts.count(len(values), len(entry.lines), entry.collapsed)
+    return f"`{entry.row}` {layouts.spread(values, entry.half)} ({runs})"
 
 
 def _published(table: tables.Table, line: Mapping[str, Any]) -> str:

@@ -70,7 +70,7 @@ def _settings(config: dict[str, Any], configs: Sequence[dict[str, Any]]) -> list
 def _label(section: dict[str, Any], sections: Sequence[dict[str, Any]]) -> str:
     """The name in a section of the config, and the options in which ``sections`` of that name differ.
 
-    By ``data``, a digest, the same options are told apart where files have changed between two runs.
+    ``data``, a digest, distinguishes runs of the same options whose files have changed in between.
     """
     others = [other for other in sections if other["name"] == section["name"]]
     words = [section["name"]]

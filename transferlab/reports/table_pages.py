@@ -150,10 +150,11 @@ def _machines(asked: Request, found: Sequence[Entry]) -> list[str]:
 
 
 def _origins(found: Sequence[Entry]) -> list[str]:
-    """Which versions made the runs, where there are several, and which runs of the same configs are not shown."""
+    """Which versions made the runs, and which runs of the same configs are not shown."""
     by = Counter(code for _, code in {(line.run, line.code) for entry in found for line in entry.finished})
     listed = "; ".join(f"{code} ({number})" for code, number in sorted(by.items()))
-    said = [f"runs by several versions of the code, which may differ: {listed}"] if len(by) > 1 else []
+    several = f"runs by several versions of the code, which may differ: {listed}"
+    said = [several] if len(by) > 1 else [f"code: {version}" for version in by if version]
     others = {other for entry in found for line in entry.lines for other in line.passed_over.split("; ") if other}
     passed_over = Counter(other.rpartition(": ")[2] for other in others)
     return said + [f"passed over, {why}: {number}" for why, number in sorted(passed_over.items())]

@@ -35,7 +35,7 @@ class Row:
 
     overrides: list[str]
     metric: str | None = None
-    """A key of results.json in place of the table's. It stands beside the row's name where the rows have several."""
+    """A key of results.json instead of the table's. Shown beside the row's name where the rows have several."""
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Table:
     reference: str | None = None
     """The row that the others are compared with, seed by seed; null: the lower row of the gap."""
     subject: str | None = None
-    """The row that the table is about, which stands beside the reference where all tables are on one page."""
+    """The row that the table is about: compared with the reference on the page of all tables."""
     feature_space: list[str] = field(default_factory=list)
     """The rows whose features are drawn beside each other, such as before and after adaptation."""
     published: dict[str, Published] = field(default_factory=dict)

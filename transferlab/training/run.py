@@ -32,9 +32,9 @@ class Update:
     """A step of the optimiser on ``loss``, one of several that a step of training may consist of.
 
     of: the modules whose parameters it moves, by their names in :meth:`Run.train`; all by default. The others keep
-    theirs and get no gradient. times: how often in a row, the loss being computed again. gradients: another way than
-    the sum to combine the losses. after: what follows each time without a gradient, such as a teacher's way after its
-    student.
+    theirs and get no gradient. times: how often in a row, the loss being computed again. gradients: how to combine
+    the losses other than by their sum. after: what follows each time without a gradient, such as a teacher's update
+    from its student.
     """
 
     loss: Loss
@@ -45,14 +45,14 @@ class Update:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """float32 as it is; bf16 for what bears it, weights and losses staying float32."""
+    """float32 unchanged; bf16 where the operation supports it, while weights and losses stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
 
 
 class Run:
     """A method's run: networks, seeded randomness, and named stages that are durable.
 
-    What a method gives in is trained, measured and kept; what is measured of it does not come back.
+    What a method hands in is trained, measured and kept; no measurement comes back.
     batch_size: the configured number of samples of each domain in a step. model: the network that is asked for.
     """
 
@@ -68,9 +68,9 @@ class Run:
     ) -> ConvNet:
         """A freshly initialised network on the device, for the classes of ``domain`` and normalised by its inputs.
 
-        Without a domain it is for the target's classes and normalised by all inputs that are seen, each domain
-        weighing the same. Such a net keeps the domains apart in its batch normalisation, where it has any, and so does
-        one that is ``joint``, whose layers both domains share. Another ``name`` is another initialisation.
+        Without ``domain``: for the target's classes, normalised over all visible domains equally. Such a net keeps
+        separate batch statistics for each domain, where it has any, and so does one that is ``joint``, whose layers
+        both domains share. ``name`` seeds the initialisation.
         """
         inputs = [view.inputs for view in problem.seen(*[domain] if domain else [])]
         preprocess = normalisation(self.model, problem.kind, inputs)
@@ -109,8 +109,8 @@ class Run:
 
         updates: that loss, or what a step consists of, one after the other on the same batch; of losses of one name the
         last is logged. batches: (stage, step) -> :class:`Batch`. progress goes from 0 towards 1. Returned tensors that
-        carry no gradient are logged and not minimised. predictor is evaluated ``train.evaluations`` times on the way.
-        steps: in place of ``train.steps``. options: for parameters whose name starts with a key, ``lr`` as a factor
+        carry no gradient are logged and not minimised. predictor is evaluated ``train.evaluations`` times meanwhile.
+        steps: instead of ``train.steps``. options: for parameters whose name starts with a key, ``lr`` as a factor
         on the learning rate, and ``weight_decay``.
         With ``train.average`` the moving average of the weights is what is evaluated and what the stage ends with;
         where a validator selects, it ends with the evaluated state that scored best, the latest of equals.
@@ -128,10 +128,11 @@ class Run:
         data: Labelled,
         predictor: nn.Module | None = None,
     ) -> None:
-        """:meth:`train`, or take from the store what another run has trained from the same ``data`` and weights.
+        """:meth:`train`, or load from the store what another run has trained from the same ``data`` and weights.
 
-        It must be the run's first stage. With a predictor, which is measured on this run's target on the way, it is
-        trained always, and only given to the store. The counters (steps, seconds) come out the same in either case.
+        It must be the run's first stage. With a predictor, which is measured on this run's target during training,
+        the stage is always trained; its result is stored but never loaded. The counters (steps, seconds) are the same
+        either way.
         """
         _engines[id(self)].train_shared(stage, modules, loss, batches, data, predictor)
 
@@ -146,7 +147,7 @@ class Run:
         ingredients: Mapping[str, Tensor],
         settings: Mapping[str, Any],
     ) -> dict[str, Tensor]:
-        """:meth:`once`, or take from the store what another run has computed from the same ingredients and settings.
+        """:meth:`once`, or load from the store what another run has computed from the same ingredients and settings.
 
         They and the seed must be all that determines the result, and it must be the run's first stage.
         """
@@ -157,7 +158,7 @@ class Run:
         _engines[id(self)].candidate(name, predictor)
 
     def choose(self, names: Sequence[str]) -> str:
-        """Which of the measured candidates is best by ``select``; by held-out source accuracy where that is last.
+        """Which of the measured candidates is best by ``select``; by held-out source accuracy where that is ``last``.
 
         No target label is looked at, and a method learns nothing but the name. Of equals it is the last, and where
         nothing could be held out the last of all.
@@ -169,13 +170,13 @@ class Run:
         _engines[id(self)].source_model(predictor)
 
     def report(self, values: Mapping[str, float]) -> None:
-        """What the method itself has to say in results.json."""
+        """The method's own entries in results.json."""
         _engines[id(self)].report(values)
 
 
 _engines: dict[int, Run] = {}
-"""Who does the work of each run, by the run's ``id``: here, where nothing that a method holds leads; a weak reference
-would lead back."""
+"""Who does the work of each run, by the run's ``id``: kept here, where nothing that a method holds leads; a weak
+reference would lead back."""
 
 
 def given_to_method(engine: Run) -> Run:

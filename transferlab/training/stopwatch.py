@@ -1,4 +1,4 @@
-"""How long a run has worked, as it is told in its record."""
+"""A run's working time, as recorded."""
 
 from __future__ import annotations
 

@@ -24,33 +24,33 @@ from transferlab.options import place
 
 TABLES = (".csv", ".tsv", ".txt")
 MISSING = frozenset({"", "#N/A", "<NA>", "N/A", "n/a", "NA", "NaN", "nan", "NaT", "None", "NULL", "null", "\\N"})
-"""What programs write for a label that is not there; a class may be called so where the array classes says it."""
+"""What programs write for a missing label; a class may have such a name where the array classes lists it."""
 
 
 @dataclass
 class Config(Selection):
     """Vectors [N, D] and labels [N] from a file; every number must be finite.
 
-    Labels are words; or whole numbers from 0 or 1 without gaps, or -1 and 1, by which the classes are called. The
+    Labels are words; or whole numbers from 0 or 1 without gaps, or -1 and 1, which then name the classes. The
     array "classes" of the file, if there is one, holds the classes' names in order, of which labels are the places,
-    from 0 (in .mat from 1, as MATLAB counts). In a table of text, with a header, the numeric columns but labels,
+    from 0 (in .mat from 1, as MATLAB counts). In a table of text, with a header, the numeric columns except labels,
     group and split are the vectors. Sparse matrices are read from .mat, and from .npz as SciPy saves them.
     """
 
     path: str = place()
-    """The file: .npz, .mat, or a table .csv, .tsv or .txt, which may be packed as .gz."""
+    """The file: .npz, .mat, or a table .csv, .tsv or .txt, which may be compressed as .gz."""
     inputs: str = "features"
     """The array with the vectors; not for tables of text."""
     labels: str = "labels"
     """The array or column with the labels."""
     group: str | None = None
-    """The array or column whose rows of one value, such as a song, all train, validate or test."""
+    """The array or column with each row's group, such as its song; a group is never split."""
     group_pattern: str | None = None
-    """Regular expression: what it finds first in a value of group is the group; null: all of the value."""
+    """Regular expression applied to each value of group; its first match is the group; null: the whole value."""
     signatures: str | None = None
     """The array [C, M] that describes each class, for zero-shot learning; not for tables of text."""
     split: str | None = None
-    """The array or column that says train or test of each row; null: a share is kept for testing."""
+    """The array or column that says train or test for each row; null: a share is kept for testing."""
     scaling: Literal["none", "unit", "sum", "tfidf"] = "none"
     """Each row to length 1; to sum 1; or counts of words by TF-IDF of the training rows, then to length 1."""
     test_fraction: float = 0.2
