@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import runpy
@@ -27,6 +28,7 @@ from transferlab.training.engine import Engine
 
 torch.set_num_threads(1)
 _cache = tempfile.TemporaryDirectory()  # the user's own stays as it is
+atexit.register(_cache.cleanup)
 os.environ["XDG_CACHE_HOME"] = _cache.name
 CLASSES = ("left", "middle", "right")
 

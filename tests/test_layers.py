@@ -8,8 +8,9 @@ import transferlab
 PACKAGE = Path(transferlab.__file__).parent
 FLOORS = [
     {"errors", "options", "intervals", "randomness", "validators"},
-    {"build", "files", "locks", "map", "numerics"},
+    {"build", "devices", "files", "locks", "map", "numerics"},
     {"data", "storage"},
+    {"weights"},
     {"config", "inputs"},
     {"augmentation", "problem"},
     {"hydra_adapter", "models", "naming", "runs"},

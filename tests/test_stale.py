@@ -28,6 +28,8 @@ LEFT_OUT = {
 }  # fmt: skip
 OTHER = {
     "model.name": "lenet",
+    "model.weights": "imagenet",
+    "model.frozen": False,
     "model.hidden": [7],
     "model.critic": [7],
     "device.name": "cuda",

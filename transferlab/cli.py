@@ -281,7 +281,7 @@ def resume(path: Path) -> int:
 
 def _check_devices(configs: Iterable[Config]) -> None:
     for name in {config.device.name for config in configs} - {"auto", "cpu"}:
-        from transferlab.dispatch import pick_device
+        from transferlab.devices import pick_device
 
         pick_device(name)
 

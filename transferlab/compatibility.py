@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from transferlab import data, idle
+from transferlab import data, idle, weights
 from transferlab.config import Config
 from transferlab.data.contract import IMAGES, VECTORS, Dataset, Found, Labels
 from transferlab.data.split import split_rows
@@ -15,6 +18,7 @@ from transferlab.map import LABELLED, Role, Sees, method_schema
 from transferlab.models.architectures import ONE_DOMAIN, architecture, is_backbone, normalisation_of
 from transferlab.runs import digests_of
 from transferlab.validators import PROBABILISTIC, VALIDATORS
+from transferlab.weights import NONE
 
 
 def find(config: Config) -> dict[str, Found]:
@@ -26,7 +30,30 @@ def find(config: Config) -> dict[str, Found]:
 
 def both(config: Config) -> dict[str, Found]:
     """The data of both domains, whatever fits. Raises :class:`UserError` where there is none."""
-    return {role: data.find(config.names[role], getattr(config, role), config.data) for role in ("source", "target")}
+    found = {role: data.find(config.names[role], _options(config, role), config.data) for role in ("source", "target")}
+    if config.model.weights == NONE or not method_schema(config.names["method"]).sees.net:
+        return found
+    return {role: _seen_by_backbone(config, domain) for role, domain in found.items()}
+
+
+def _options(config: Config, role: str) -> Any:
+    """The options of a domain's data, whose images are read at the net's size where nothing else is asked for."""
+    options = getattr(config, role)
+    follows = getattr(options, "size", 0) is None
+    return dataclasses.replace(options, size=config.model.input_size) if follows else options
+
+
+def _seen_by_backbone(config: Config, found: Found) -> Found:
+    """A domain as a backbone with trained weights sees it, which are known with it by their content."""
+    model = config.model
+    where = f"{found.name} has {found.kind}"
+    require(found.kind == IMAGES, f"model.weights={model.weights}: is for images, {where}; use model=mlp")
+    if model.frozen:
+        from transferlab.models.frozen import as_features
+
+        return as_features(found, model, config.device.name, config.data.download)
+    known = weights.digest(model.name, model.weights, config.data.download)
+    return dataclasses.replace(found, digest=hashlib.sha256(f"{found.digest} {known}".encode()).hexdigest())
 
 
 def check(config: Config, found: Mapping[str, Found]) -> None:
@@ -90,7 +117,8 @@ def _check_inputs(config: Config, sees: Sees, found: Mapping[str, Found]) -> Non
         lost = f"{role}={config.names[role]} is read at {own} pixels, which are fewer; add {role}.size={size}"
         require(not images or own is None or own >= size, f"model.input_size={size}: {lost}")
     if idle.trains_net(config):
-        fits = kinds[0] == IMAGES if is_backbone(config.model) else kinds[0] != VECTORS or config.model.name == "mlp"
+        vectors = config.model.name == "mlp" or bool(config.model.frozen)
+        fits = kinds[0] == IMAGES if is_backbone(config.model) else kinds[0] != VECTORS or vectors
         require(fits, f"model={config.model.name}: is for images, {both}; use model=mlp")
         how = normalisation_of(config.model, kinds[0])
         require(how != "domain" or sees.joint, ONE_DOMAIN)

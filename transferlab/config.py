@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from transferlab.build import build, convert
+from transferlab.devices import pick_device
 from transferlab.errors import nearest, require
 from transferlab.files import expanded
-from transferlab.map import PACKAGE, method_schema, own_code
-from transferlab.options import places
+from transferlab.map import LABELLED, PACKAGE, Sees, method_schema, own_code
+from transferlab.options import added, places
+from transferlab.weights import NONE, recipe
 
 RESULTS_VERSION = 3
 """Of the results that this code gives. To be raised by every change after which a run of the same config and data ends
@@ -55,6 +57,10 @@ class DataConfig:
         require(self.resident >= 0, f"data.resident={self.resident}: must not be negative")
 
 
+BOTTLENECK = 256
+"""Units of the layer that is learned on frozen features."""
+
+
 @dataclass
 class ModelConfig:
     """The network."""
@@ -70,8 +76,15 @@ class ModelConfig:
     """Units of the domain critic's hidden layers; []: a linear one; null: the architecture's own."""
     width: float = 1.0
     """Factor on the number of maps and hidden units of feature extractor and label predictor."""
+    weights: str = added(NONE)
+    """What a backbone begins with: none, from scratch; imagenet, torchvision's usual weights or those of a package; the
+    name of other weights of torchvision's; or a file, safetensors or a state dict. Images are then shown to it as they
+    were in its training: brought to a size, of which it sees the middle, and normalised by fixed numbers."""
+    frozen: bool | None = added(None)
+    """true: the backbone stays as it is, its features of all images are computed once and kept, and methods learn on
+    these vectors; null: so with trained weights where no GPU is."""
     input_size: int = 28
-    """Height and width that all images are brought to, in pixels."""
+    """Height and width that all images are brought to, in pixels; null: as the weights want it, 32 from scratch."""
     batch_norm: bool = False
     """Batch normalisation after every hidden layer, separately for each domain (not in the papers of 2015 and 2016). A
     backbone has its own, also separate for each domain, and needs no setting."""
@@ -94,7 +107,9 @@ class ModelConfig:
         linear = "no dense hidden layer is left"
         require(self.hidden != [] or self.name != "mlp", f"model.hidden=[]: {linear}, and mlp has no others")
         require(self.hidden != [] or not self.dropout, f"model.dropout={self.dropout}: {linear} by model.hidden=[]")
-        require(20 <= self.input_size <= 256, f"model.input_size={self.input_size}: allowed is 20 to 256 pixels")
+        require(20 <= self.input_size <= 512, f"model.input_size={self.input_size}: allowed is 20 to 512 pixels")
+        trained = self.weights != NONE or not self.frozen
+        require(trained, "model.frozen=true: needs trained weights; add model.weights=imagenet, or a file")
 
 
 @dataclass
@@ -113,6 +128,8 @@ class TrainConfig:
     """Momentum of SGD."""
     weight_decay: float = 0.0
     """L2 penalty of the optimiser."""
+    backbone_rate: float = added(0.1)
+    """Learning rate of a backbone that begins with trained weights, as a share of that of what is new behind it."""
     average: float = 0.0
     """Decay of the exponential moving average of the weights that is measured and kept; 0: the last weights. What a
     stage began with has no weight in it: in short stages the last ninth counts."""
@@ -196,9 +213,10 @@ class Config:
         for role in ("source", "target"):
             for place in places(getattr(self, role)):
                 del plain[role][place]
-        for f in dataclasses.fields(self.method):
-            if f.metadata.get("added") and plain["method"][f.name] == f.default:
-                del plain["method"][f.name]
+        for section in ("method", "model", "train"):
+            for f in dataclasses.fields(getattr(self, section)):
+                if f.metadata.get("added") and plain[section][f.name] == f.default:
+                    del plain[section][f.name]
         for where in ("root", "edition", "download", "resident"):
             del plain["data"][where]
         del plain["device"]["threads"]
@@ -243,12 +261,33 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
     allowed = ("last", *VALIDATORS)
     require(select in allowed, f"select={select}: allowed are {', '.join(allowed)}{nearest(select, allowed)}")
     # Last: to know a method's options costs the import of torch.
-    method: Any = build(method_schema(names["method"]).config, options, "method")
+    schema = method_schema(names["method"])
+    method: Any = build(schema.config, options, "method")
+    _settle(sections["model"], sections["device"], schema.sees)
     kinds = {"method": "methods", "source": "data", "target": "data"}
     own = {role: code for role, kind in kinds.items() if (code := own_code(kind, names[role]))}
     return Config(
         method, **sections, names=names, seed=seed, select=select, store=store, figures=pictures, own_code=own
     )
+
+
+def _settle(model: ModelConfig, device: DeviceConfig, sees: Sees) -> None:
+    """Choose what was left open where there are trained weights: whether the net is frozen, and what stands behind it.
+
+    On frozen features that are learned together, or handed on, there is a bottleneck to learn; else the head alone.
+    """
+    if model.frozen is None and model.weights != NONE:
+        model.frozen = pick_device(device.name).type == "cpu"
+    if model.frozen and model.hidden is None:
+        model.hidden = [BOTTLENECK] if sees.joint or (sees.source, sees.target) == (LABELLED, LABELLED) else []
+
+
+def _with_input_size(values: dict[str, dict[str, Any]]) -> None:
+    """Put the number of pixels where null leaves it to the weights."""
+    model = values["model"]
+    if model.get("input_size", 0) is None:
+        weights = str(model.get("weights", NONE))
+        model["input_size"] = 32 if weights == NONE else recipe(str(model.get("name")), weights).resize
 
 
 def typed_sections(plain: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any], Mapping[str, Any]]:
@@ -261,6 +300,7 @@ def typed_sections(plain: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, 
     names = {group: str(values[group].pop("name", "")) for group in ("method", "source", "target")}
     for group, name in names.items():
         require(name != "", f"{group}.name: a value is needed")
+    _with_input_size(values)
     typed: dict[str, Any] = {section: build(cls, values[section], section) for section, cls in schemas(names).items()}
     return names, typed, values["method"]
 

@@ -16,6 +16,7 @@ from transferlab import compatibility, idle, naming
 from transferlab.config import RESULTS_VERSION, Config, edition_name
 from transferlab.data import Found
 from transferlab.data.contract import IMAGES, Dataset
+from transferlab.devices import pick_device
 from transferlab.errors import require, some
 from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Truth, forgetting, selections
 from transferlab.evaluation.pictures import Pictures
@@ -125,17 +126,6 @@ def _check_unchanged(config: Config, found: Mapping[str, Found]) -> None:
     changed = [role for role, digest in digests_of(found).items() if now[role] != digest]
     names = " and ".join(f"{role}={config.names[role]}" for role in changed)
     require(not changed, f"{names}: changed while the data was read; start the command again")
-
-
-def pick_device(name: str) -> torch.device:
-    """The torch device called ``name``; auto is the best one here. Raises UserError where it is missing."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(name)
-    counts = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    there = (device.index or 0) < counts.get(device.type, 1)
-    require(there, f"device.name={name}: there is none on this machine; use device=cpu")
-    return device
 
 
 def prepare(

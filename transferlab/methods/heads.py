@@ -103,10 +103,14 @@ def _search(model: Any, costs: Sequence[float], folds: int, x: np.ndarray, y: np
 
 
 def _fitted(model: Any, x: np.ndarray, y: np.ndarray) -> Any:
-    """``model``, fitted without a word of what has not converged: at large C, and held-out accuracy judges that."""
-    from sklearn.exceptions import ConvergenceWarning
+    """``model``, fitted without a word of what has not converged: at large C, and held-out accuracy judges that.
 
-    with warnings.catch_warnings():
+    On one thread: the matrices are small, and on a busy machine two that wait for each other took twenty times as long.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(x, y)
 

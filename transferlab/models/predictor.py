@@ -102,7 +102,7 @@ class Classifier(Predictor):
         return {
             "model": dataclasses.asdict(self.net.config), "shape": list(self.net.shape),
             "classes": self.net.head.out_features, "domains_of_net": self.net.domains, "heads": heads,
-            "normalisation": self.net.preprocess.how,
+            "normalisation": self.net.preprocess.how, "crop": self.net.preprocess.crop,
             "critic": self.critic is not None, "domains": list(self.domains),
             "scores_are_logits": self.scores_are_logits, "features_at": self.features_at,
         }  # fmt: skip
@@ -110,8 +110,10 @@ class Classifier(Predictor):
     @classmethod
     def rebuild(cls, description: dict[str, Any], tensors: dict[str, Tensor]) -> Classifier:
         model = build(ModelConfig, description["model"], "model")
-        preprocess = Preprocess.rebuild(description["normalisation"], tensors, "net.preprocess")
-        net = ConvNet(model, description["classes"], description["shape"], preprocess, description["domains_of_net"])
+        crop = description.get("crop")
+        preprocess = Preprocess.rebuild(description["normalisation"], tensors, "net.preprocess", crop)
+        domains = description["domains_of_net"]
+        net = ConvNet(model, description["classes"], description["shape"], preprocess, domains, begun=False)
         heads = {name: nn.Linear(net.hidden_size, classes) for name, classes in description["heads"].items()}
         critic = DomainCritic(net, model) if description["critic"] else None
         own: dict[str, Any] = {name: description[name] for name in ("domains", "scores_are_logits", "features_at")}

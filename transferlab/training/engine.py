@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from transferlab import storage
 from transferlab.config import Config
 from transferlab.errors import Diverged, UserError
+from transferlab.inputs import Inputs
 from transferlab.problem import Labelled
 from transferlab.randomness import seed
 from transferlab.runs import RunFolder, orphaned
@@ -198,7 +199,7 @@ class Engine(Run):
         self,
         stage: str,
         compute: Callable[[], dict[str, Tensor]],
-        ingredients: Mapping[str, Tensor],
+        ingredients: Mapping[str, Tensor | Inputs],
         settings: Mapping[str, Any],
     ) -> dict[str, Tensor]:
         return self._share(stage, lambda: self.once(stage, compute), ingredients, settings)
@@ -207,7 +208,7 @@ class Engine(Run):
         self,
         stage: str,
         work: Callable[[], dict[str, Tensor]],
-        ingredients: Mapping[str, Tensor],
+        ingredients: Mapping[str, Tensor | Inputs],
         settings: Mapping[str, Any],
         take: bool = True,
     ) -> dict[str, Tensor]:

@@ -10,19 +10,27 @@ import torch
 from torch import nn
 
 from transferlab.config import TrainConfig
+from transferlab.models.architectures import is_pretrained
+from transferlab.models.convnet import ConvNet
 from transferlab.training.run import ParameterOptions
 
 
 def optimiser(train: TrainConfig, modules: nn.Module, options: ParameterOptions) -> torch.optim.Optimizer:
-    """Of all parameters not frozen, in groups of those for which ``options`` say something of their own."""
-    groups: dict[str, dict[str, Any]] = {}
+    """Of all parameters not frozen, in groups of those for which ``options`` say something of their own.
+
+    A backbone that began with trained weights learns at ``train.backbone_rate`` of the rate.
+    """
+    begun = {parameter for net in modules.modules() if isinstance(net, ConvNet) and is_pretrained(net.config)
+             for parameter in net.extractor.parameters()}  # fmt: skip
+    groups: dict[tuple[str, bool], dict[str, Any]] = {}
     for name, parameter in modules.named_parameters():
         if parameter.requires_grad:
             prefix = max((p for p in options if name.startswith(p)), key=len, default="")
             own = options.get(prefix, {})
             decay = own.get("weight_decay", train.weight_decay)
-            group = {"params": [], "factor": own.get("lr", 1.0), "weight_decay": decay}
-            groups.setdefault(prefix, group)["params"].append(parameter)
+            rate = own.get("lr", 1.0) * (train.backbone_rate if parameter in begun else 1.0)
+            group = {"params": [], "factor": rate, "weight_decay": decay}
+            groups.setdefault((prefix, parameter in begun), group)["params"].append(parameter)
     common: dict[str, Any] = {"lr": train.lr, "fused": True}
     if train.optimiser == "adam":
         return torch.optim.Adam(groups.values(), **common)

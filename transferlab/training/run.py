@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from transferlab.config import ModelConfig
+from transferlab.inputs import Inputs
 from transferlab.models.convnet import ConvNet, DomainCritic
 from transferlab.models.normalisation import normalisation
 from transferlab.problem import Batch, Labelled, Problem
@@ -144,7 +145,7 @@ class Run:
         self,
         stage: str,
         compute: Callable[[], dict[str, Tensor]],
-        ingredients: Mapping[str, Tensor],
+        ingredients: Mapping[str, Tensor | Inputs],
         settings: Mapping[str, Any],
     ) -> dict[str, Tensor]:
         """:meth:`once`, or load from the store what another run has computed from the same ingredients and settings.

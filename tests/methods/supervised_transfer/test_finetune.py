@@ -38,6 +38,20 @@ def test_trainable_head_moves_nothing_else(tmp_path):
                if "preprocess" not in name)  # fmt: skip
 
 
+def test_a_probe_may_be_what_fine_tuning_begins_with_and_goes_back_to(tmp_path):
+    """LP-FT's two ends: at interpolation 0 the probe's net to the bit, at 1 that of all steps; between, their mean."""
+    probe, _ = fit(tmp_path / "probe", trainable="head")
+    ends = {share: fit(tmp_path / str(share), trainable="head_then_all", interpolation=share)[0].net.state_dict()
+            for share in (0.0, 0.5, 1.0)}  # fmt: skip
+    for name, tensor in probe.net.state_dict().items():
+        assert torch.equal(ends[0.0][name], tensor)
+        if tensor.is_floating_point():
+            torch.testing.assert_close(ends[0.5][name], (ends[0.0][name] + ends[1.0][name]) / 2)
+    assert not torch.equal(ends[1.0]["head.weight"], ends[0.0]["head.weight"])
+    whole, _ = fit(tmp_path / "whole", trainable="head_then_all")
+    assert all(torch.equal(whole.net.state_dict()[name], tensor) for name, tensor in ends[1.0].items())
+
+
 def test_a_frozen_part_is_in_eval_mode_after_each_return_to_training():
     net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2))
     net[1].requires_grad_(False)

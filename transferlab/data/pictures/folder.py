@@ -28,6 +28,8 @@ VERSION = 2
 """Of how pictures become pixels; to be raised with every change of that."""
 PIECE = 64
 """Images that are decoded at a time."""
+SIZE = 32
+"""Pixels that images are read at where no net says how many."""
 TEST_FRACTION = 0.2
 """Share of each class for testing where neither the data nor the user says which."""
 
@@ -36,11 +38,16 @@ TEST_FRACTION = 0.2
 class Sized(Selection):
     """Images of many sizes."""
 
-    size: int = 32
-    """Height and width that images are brought to: the shorter side scaled, the centre kept."""
+    size: int | None = None
+    """Height and width that images are read at, the shorter side scaled, the centre kept; null: model.input_size."""
+
+    test_fraction: float = TEST_FRACTION
+    """Share of each class that is kept for testing where there is no train/ and test/."""
 
     def __post_init__(self) -> None:
-        require(8 <= self.size <= 512, f"size={self.size}: allowed is 8 to 512 pixels")
+        require(self.size is None or 8 <= self.size <= 512, f"size={self.size}: allowed is 8 to 512 pixels")
+        fraction = self.test_fraction
+        require(0 < fraction < 1, f"test_fraction={fraction}: must lie between 0 and 1")
 
 
 @dataclass
@@ -49,13 +56,6 @@ class Config(Sized):
 
     root: str = place()
     """The folder."""
-    test_fraction: float = TEST_FRACTION
-    """Share of each class that is kept for testing where there is no train/ and test/."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        fraction = self.test_fraction
-        require(0 < fraction < 1, f"folder.test_fraction={fraction}: must lie between 0 and 1")
 
 
 def find(options: Config, settings: Settings) -> Found:
@@ -72,11 +72,11 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
     whole: how many images the data set has; with fewer it is another edition. without: a folder that is no class.
     more: goes into the provenance.
     """
-    fraction = options.test_fraction if isinstance(options, Config) else TEST_FRACTION
     tree = read_tree(root, {without}, options.classes)
+    size = options.size or SIZE
     files, divided, classes = tree.files, "test" in tree.images, tuple(tree.images["train"])
     edition = "full" if whole in (None, len(files)) else f"subset-{len(files)}"
-    split_of = _splits(tree, fraction)
+    split_of = _splits(tree, options.test_fraction)
     labels = {path: label for part in tree.images.values() for label, each in enumerate(classes) for path in part[each]}
     named = {path.relative_to(root).as_posix(): path for path in files}
     content = digest(named, VERSION, check=lambda: check(files))
@@ -98,12 +98,12 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
     def load(split: str) -> Dataset:
         record = provenance(name, edition, split, len(rows[split]), [], **more)
         record["files"] = {place: checksums()[place] for place in (tree.name(files[row]) for row in rows[split])}
-        pixels = of_rows(_pixels(name, content, tree, options.size, unchanged), rows[split])
+        pixels = of_rows(_pixels(name, content, tree, size, unchanged), rows[split])
         return Dataset(pixels, of_split(split).labels, classes, record)
 
     idle = {"test_fraction": "train/ and test/"} if divided else {}
     return Found(
-        name, edition, classes, IMAGES, (3, options.size, options.size), load, content, remark=tree.remark,
+        name, edition, classes, IMAGES, (3, size, size), load, content, remark=tree.remark,
         labels=of_split, idle=idle, classes_in=None if divided else root,
     )  # fmt: skip
 

@@ -21,7 +21,7 @@ class Config(Sized):
 
 
 def find(options: Config, settings: Settings) -> Found:
-    """A fifth of each class, the same in every run, is for testing."""
+    """A fixed share of each class, a fifth by default, is for testing."""
     choices = [(options.domain,), (f"{options.domain}/images",)]
     origin = "with a folder of images for each class; from https://faculty.cc.gatech.edu/~judy/domainadapt"
     (root,) = by_hand("office31", ("office31", "office", "Office-31"), choices[::-1], settings, origin)

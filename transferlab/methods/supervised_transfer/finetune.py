@@ -2,6 +2,10 @@
 
 With few labelled target samples a whole network overfits; freezing layers or slowing them down is the first remedy.
 ``initial=scratch`` and ``trainable=head`` are the two baselines between which it lies.
+
+With trained features a random head spoils them before it has learned; ``trainable=head_then_all`` solves the head first
+(LP-FT: Kumar, Raghunathan, Jones, Ma, Liang, ICLR 2022). ``interpolation`` goes back some way from where fine-tuning
+ended towards where it began (WiSE-FT: Wortsman et al., CVPR 2022).
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import copy
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from transferlab.errors import require
@@ -19,7 +24,7 @@ from transferlab.methods.source import measured_source_model
 from transferlab.methods.target import LearnsTarget, freeze, layer_rates, new_head, train_on_target
 from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier
-from transferlab.options import Case, Idle
+from transferlab.options import Case, Idle, added
 from transferlab.problem import Labelled, Problem
 from transferlab.training.run import Run
 
@@ -34,9 +39,12 @@ class Config(LearnsTarget):
     """source: the net trained on the source; scratch: a fresh one, the baseline."""
     head: Literal["new", "shared"] = "new"
     """new: a fresh last layer; shared: the source's own, where both domains have the same classes."""
-    trainable: Literal["all", "head"] = "all"
+    trainable: Literal["all", "head", "head_then_all"] = "all"
     """all: every layer but the frozen ones; head: a linear probe, logistic regression on the last hidden layer as it
-    is, solved to convergence without steps, its L2 penalty chosen by cross-validation on the labelled samples."""
+    is, solved to convergence without steps, its L2 penalty chosen by cross-validation on the labelled samples;
+    head_then_all: every layer, from that head on."""
+    interpolation: float = added(1.0)
+    """Which weights the run ends with, between those before (0) and after (1) the steps of head_then_all."""
     freeze: int = 0
     """How many layers, from the input on, stay as they are."""
     layer_decay: float = 1.0
@@ -51,11 +59,19 @@ class Config(LearnsTarget):
             require(
                 not unused or self.initial == "source", f"{where}: not with method.initial=scratch, without a source"
             )
-            require(not unused or self.trainable == "all", f"{where}: not with method.trainable=head, a new head alone")
+            require(
+                not unused or self.trainable != "head", f"{where}: not with method.trainable=head, a new head alone"
+            )
+        shared = self.head == "shared" and self.trainable == "head_then_all"
+        require(not shared, "method.head=shared: not with method.trainable=head_then_all, which begins with a new head")
+        between = 0 <= self.interpolation <= 1
+        require(between, f"method.interpolation={self.interpolation}: allowed is 0 to 1")
         decays = self.layer_decay < 1 and self.trainable == "head"
         require(not decays, f"method.layer_decay={self.layer_decay}: not with method.trainable=head, a new head alone")
 
     def idle(self, case: Case) -> Idle:
+        if self.trainable != "head_then_all":
+            yield f"method.trainable={self.trainable}", ["method.interpolation"]
         if self.trainable == "head":
             if self.initial == "scratch":
                 yield "method.initial=scratch method.trainable=head", ["train", "model.dropout"]
@@ -84,11 +100,20 @@ def fit(config: Config, problem: Problem[Labelled, Labelled], run: Run) -> Class
     # The old head on the layers as they are now tells what of the source is forgotten.
     domains = ("source", "target") if source_head else ("target",)
     predictor = Classifier(net, source_head=source_head, domains=domains)
-    if config.trainable == "head":
-        net.head = linear(linear_probe(problem, run, net))
-    else:
+    if config.trainable != "all":
+        net.head = linear(linear_probe(problem, run, net)).requires_grad_(config.trainable == "head_then_all")
+    if config.trainable != "head":
+        before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
         train_on_target(problem, run, net, predictor, config.steps, layer_rates(net, config.layer_decay))
+        if config.trainable == "head_then_all" and config.interpolation < 1:
+            net.load_state_dict(between(before, net.state_dict(), config.interpolation))
     return predictor
+
+
+def between(before: dict[str, Tensor], after: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """(1 - share) before + share after, of all floating-point tensors of a net's state; the others as after."""
+    return {name: torch.lerp(before[name], tensor, share) if tensor.is_floating_point() else tensor
+            for name, tensor in after.items()}  # fmt: skip
 
 
 def linear_probe(problem: Problem[Labelled, Labelled], run: Run, net: ConvNet) -> dict[str, Tensor]:
