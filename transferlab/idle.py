@@ -62,6 +62,9 @@ def _choices(config: Config, found: Mapping[str, Found]) -> Idle:
     if is_backbone(config.model):
         behind = ["model.batch_norm", "model.dropout", *([] if sees.critic else ["model.activation"])]
         yield f"model={config.model.name}", ["model.width", *([] if config.model.hidden else behind)]
+    if config.model.frozen and not config.model.hidden:
+        behind = ["model.width", "model.batch_norm", *([] if sees.critic else ["model.activation"])]
+        yield "nothing but the head behind a frozen net", behind
     if not is_pretrained(config.model):
         yield (
             f"model.weights={config.model.weights}{' model.frozen=true' * bool(config.model.frozen)}",

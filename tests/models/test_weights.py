@@ -11,7 +11,7 @@ import torchvision
 from safetensors.torch import save_file
 
 from tests.conftest import command, config
-from transferlab import compatibility, weights
+from transferlab import compatibility, idle, weights
 from transferlab.config import ModelConfig, TrainConfig, from_plain
 from transferlab.data.contract import IMAGES, VECTORS, Dataset, Found
 from transferlab.errors import UserError
@@ -172,6 +172,12 @@ def test_other_weights_are_another_run(tmp_path, no_data):
             asked = plain("dann", name="resnet18", weights=str(tmp_path / "w.pth"), frozen=frozen)
             names.add(asked.fingerprint(compatibility.digests(asked)))
     assert len(names) == 4
+
+
+def test_what_would_act_on_hidden_layers_is_idle_without_any():
+    alone, bottleneck = (idle.keys(plain(method), {}) for method in ("source_only", "dann"))
+    assert {"model.width", "model.batch_norm", "model.activation", "train.backbone_rate"} <= alone.keys()
+    assert not {"model.width", "model.batch_norm"} & bottleneck.keys()
 
 
 def test_vectors_have_no_use_for_weights():
