@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,9 +19,10 @@ PIECE = 64
 """Images that are read and brought to another size at a time."""
 
 
-def at_once(inputs: Inputs) -> int:
-    """How many inputs a net is given at a time where it only answers: fewer of large images, for its layers' sake."""
-    return max(16, min(500, 500 * 3 * 64 * 64 // math.prod(inputs.shape[1:])))
+def at_once(shape: Sequence[int]) -> int:
+    """How many of inputs [N, ...] a net is given at a time where it only answers: fewer of large images, to bound its
+    layers' memory."""
+    return max(16, min(500, 500 * 3 * 64 * 64 // math.prod(shape[1:])))
 
 
 class Inputs(Protocol):
@@ -76,9 +77,7 @@ class Mapped:
 
     def digest(self) -> str:
         """What they are known by: their file's digest, which rows of it, and their size; no pixel is read."""
-        stored = _files[id(self)]
-        rows = hashlib.sha256(stored.rows.astype(np.int64).tobytes()).hexdigest()
-        return hashlib.sha256(f"{stored.digest} {rows} {self.size}".encode()).hexdigest()
+        return hashlib.sha256(f"{_files[id(self)].content} {self.size}".encode()).hexdigest()
 
 
 _files: dict[int, Stored] = {}

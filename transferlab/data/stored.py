@@ -56,6 +56,11 @@ class Stored:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype)
 
+    @property
+    def content(self) -> str:
+        """What the samples are known by without being read: their file's digest, and which of its rows they are."""
+        return hashlib.sha256(self.digest.encode() + self.rows.astype(np.int64).tobytes()).hexdigest()
+
     def of(self, rows: np.ndarray | slice) -> Stored:
         """The samples of these rows, left where they are."""
         return dataclasses.replace(self, rows=self.rows[rows])
@@ -82,22 +87,19 @@ def kept(name: str, ingredients: Sequence[object], count: int, make: Callable[[]
         if (there := _whole(path, count)) is not None:  # which needs no right to write
             return there
         with _claimed(path):
-            if (there := _whole(path, count)) is None:
-                remove_partials(path.parent, path.name)
-                _write(path, count, make())
-                there = _whole(path, count)
-        if there is not None:
-            return there
-        reason = "what was written is not there"
-    except (OSError, NoLocks) as error:
-        reason = str(error)
-    log.warning("%s: cannot be kept in the cache (%s); made in memory, for this run alone", name, reason)
-    return filled(count, make())
+            if (there := _whole(path, count)) is not None:
+                return there
+            remove_partials(path.parent, path.name)
+            digest = _write(path, count, make())
+            return Stored(_mapped(path), digest, np.arange(count))
+    except OSError as error:
+        log.warning("%s: cannot be kept in the cache (%s); made in memory, for this run alone", name, error)
+        return filled(count, make())
 
 
 @contextlib.contextmanager
 def _claimed(path: Path) -> Iterator[None]:
-    """Inside, no other process makes the file at ``path``. Raises :class:`NoLocks` where the file system has none."""
+    """Inside, no other process makes the file at ``path``. Raises OSError, also where the file system has no locks."""
     path.parent.mkdir(parents=True, exist_ok=True)
     place = path.with_suffix(".lock")
     try:
@@ -106,16 +108,12 @@ def _claimed(path: Path) -> Iterator[None]:
             log.info("another process is making %s; waiting for it", path.name)
             lock = locks.acquire(place, wait=True)
     except UserError as error:
-        raise NoLocks(str(error)) from None
+        raise OSError(str(error)) from None
     assert lock is not None
     try:
         yield
     finally:
         lock.release()
-
-
-class NoLocks(Exception):
-    """The cache's file system has no locks."""
 
 
 def filled(count: int, pieces: Iterable[np.ndarray]) -> np.ndarray:
@@ -140,11 +138,15 @@ def _whole(path: Path, count: int) -> Stored | None:
         return None
     digest = digests([path])[path.name]
     if checksum.read_bytes() == _noted(digest, path):
-        array = np.asarray(np.load(path, mmap_mode="r"))
+        array = _mapped(path)
         if len(array) == count:
             return Stored(array, digest, np.arange(count))
     log.warning("%s: damaged, making it again", path)
     return None
+
+
+def _mapped(path: Path) -> np.ndarray:
+    return np.asarray(np.load(path, mmap_mode="r"))
 
 
 def _noted(digest: str, path: Path) -> bytes:
@@ -152,8 +154,11 @@ def _noted(digest: str, path: Path) -> bytes:
     return f"{digest}  {path.name}\n".encode()
 
 
-def _write(path: Path, count: int, pieces: Iterable[np.ndarray]) -> None:
-    """A .npy file of ``count`` rows, and its checksum beside it; what is not whole lies under another name."""
+def _write(path: Path, count: int, pieces: Iterable[np.ndarray]) -> str:
+    """A .npy file of ``count`` rows, and beside it its checksum, which comes back.
+
+    What is not whole lies under another name.
+    """
     partial, checksum = path.with_name(f".{path.name}.{os.getpid()}.part"), hashlib.sha256()
     try:
         with partial.open("wb") as file:
@@ -174,6 +179,7 @@ def _write(path: Path, count: int, pieces: Iterable[np.ndarray]) -> None:
         partial.replace(path)
         partial.write_bytes(_noted(checksum.hexdigest(), path))
         partial.replace(path.with_suffix(".sha256"))
+        return checksum.hexdigest()
     except BaseException:  # a full disk, Ctrl-C
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)

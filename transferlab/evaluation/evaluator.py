@@ -132,7 +132,7 @@ class Evaluator:
         sampled = torch.zeros(len(inputs), dtype=torch.bool)
         sampled[torch.from_numpy(fair_sample(len(inputs), SAMPLE))] = True
         with self._autocast():
-            size = at_once(inputs)
+            size = at_once(inputs.shape)
             for part, chosen in zip(inputs.split(size), sampled.split(size), strict=True):
                 f, s = predictor(part, domain)
                 features.append(f[chosen.to(f.device)].float().cpu())

@@ -50,7 +50,7 @@ def hidden(run: Run, net: ConvNet, inputs: Inputs, domain: str) -> Tensor:
     """The last hidden layer on inputs [N, ...] of ``domain``: float32 [N, D]."""
     net.eval()
     with run.autocast():
-        parts = inputs.split(at_once(inputs))
+        parts = inputs.split(at_once(inputs.shape))
         return torch.cat([net.hidden(net.features(part, domain), domain).float() for part in parts])
 
 

@@ -60,9 +60,8 @@ def _size(name: str, side: int) -> int:
 
 
 def _content(inputs: Samples) -> str:
-    """What images are known by: their file and which rows of it, or their bytes where they are in memory."""
-    parts = (inputs.digest.encode(), inputs.rows.tobytes()) if isinstance(inputs, Stored) else (inputs.tobytes(),)
-    return hashlib.sha256(b" ".join(parts)).hexdigest()
+    """What images are known by, if need be by their bytes in memory."""
+    return inputs.content if isinstance(inputs, Stored) else hashlib.sha256(inputs.tobytes()).hexdigest()
 
 
 @torch.no_grad()
@@ -70,7 +69,7 @@ def _features(name: str, data: Dataset, model: ModelConfig, device: torch.device
     from tqdm import tqdm
 
     preprocess, net = (part.to(device) for part in _net(model))
-    size = min(64, at_once(torch.empty(0, *data.inputs.shape[1:])))
+    size = min(64, at_once(data.inputs.shape))
     with tqdm(total=len(data), desc=f"{name} through {model.name}", unit="images", disable=None) as bar:
         for start in range(0, len(data), size):
             images = resize(torch.from_numpy(np.array(data.inputs[start : start + size])), model.input_size)

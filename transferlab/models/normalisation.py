@@ -171,7 +171,7 @@ def _mean(inputs: Inputs, kind: Kind, about: Tensor | None = None) -> Tensor:
 def mean_over_images(inputs: Inputs) -> Tensor:
     """Channel means of uint8 [N, C, H, W], scaled to [0, 1]: float32 [C]; exact sums, in pieces."""
     # Whole numbers of 32 bits hold an image's sum, and are added twice as fast as those of 64.
-    sums = (part.flatten(2).sum(2, dtype=torch.int32).sum(0) for part in inputs.split(at_once(inputs)))
+    sums = (part.flatten(2).sum(2, dtype=torch.int32).sum(0) for part in inputs.split(at_once(inputs.shape)))
     total = sum(sums, start=torch.zeros(inputs.shape[1], dtype=torch.int64, device=inputs.device))
     return (total.double() / (255 * len(inputs) * math.prod(inputs.shape[2:]))).float()
 
