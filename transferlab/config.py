@@ -18,7 +18,7 @@ from transferlab.build import build, convert
 from transferlab.devices import pick_device
 from transferlab.errors import nearest, require
 from transferlab.files import expanded
-from transferlab.map import LABELLED, PACKAGE, Sees, method_schema, own_code
+from transferlab.map import PACKAGE, Sees, method_schema, own_code
 from transferlab.options import added, places
 from transferlab.weights import NONE, recipe
 
@@ -279,7 +279,9 @@ def _settle(model: ModelConfig, device: DeviceConfig, sees: Sees) -> None:
     if model.frozen is None and model.weights != NONE:
         model.frozen = pick_device(device.name).type == "cpu"
     if model.frozen and model.hidden is None:
-        model.hidden = [BOTTLENECK] if sees.joint or (sees.source, sees.target) == (LABELLED, LABELLED) else []
+        model.hidden = [BOTTLENECK] if sees.needs_layers else []
+    linear = "model.hidden=[]: the method needs a layer to learn on frozen features; leave it out"
+    require(not (model.frozen and model.hidden == [] and sees.needs_layers), linear)
 
 
 def _with_input_size(values: dict[str, dict[str, Any]]) -> None:

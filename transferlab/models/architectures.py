@@ -102,26 +102,26 @@ def architecture(config: ModelConfig) -> Architecture:
 
 
 NORMALISATIONS: dict[Kind, tuple[str, ...]] = {
-    IMAGES: ("mean", "image", "channel", "weights"),
+    IMAGES: ("mean", "image", "channel"),
     VECTORS: ("standardise", "domain", "l1", "l2", "none"),
     SPECTROGRAMS: ("standardise", "domain", "none"),
 }
 """The ways to normalise each kind of input, the usual one first."""
+OF_WEIGHTS = "weights"
+"""The way of images that a net with trained weights was shown; it follows from them."""
 
 
 def normalisation_of(config: ModelConfig, kind: Kind) -> str:
-    """Which of :data:`NORMALISATIONS` ``config`` asks for.
+    """Which of :data:`NORMALISATIONS` ``config`` asks for, or :data:`OF_WEIGHTS`.
 
     Raises :class:`~transferlab.errors.UserError` where it is for another kind of input.
     """
     allowed = NORMALISATIONS[kind]
-    usual = "l2" if config.frozen and kind == VECTORS else "weights" if is_pretrained(config) else allowed[0]
+    if config.normalisation == "auto" and is_pretrained(config):
+        return OF_WEIGHTS
+    usual = "l2" if config.frozen else allowed[0]
     how = usual if config.normalisation == "auto" else config.normalisation
     require(how in allowed, f"model.normalisation={how}: not for {kind}, which allow auto, {', '.join(allowed)}")
-    trained = how != "weights" or is_pretrained(config)
-    require(
-        trained, "model.normalisation=weights: needs trained weights; allowed with model.weights=none are the others"
-    )
     return how
 
 

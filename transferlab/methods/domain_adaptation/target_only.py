@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from transferlab.map import LABELLED, NOTHING, Sees
 from transferlab.methods.heads import Headed, classifier
-from transferlab.methods.source import is_head_alone, label_loss, solved
+from transferlab.methods.source import is_head_alone, label_loss, with_solved_head
 from transferlab.models.predictor import Classifier
 from transferlab.problem import Labelled, Problem
 from transferlab.training.run import Run
@@ -22,7 +22,8 @@ class Config(Headed):
 def fit(config: Config, problem: Problem[None, Labelled], run: Run) -> Classifier:
     net = run.net(problem)
     if is_head_alone(net):
-        return Classifier(solved(net, problem.target, "target", run))
-    draw = problem.batches(target=run.batch_size)
-    run.train("target", {"net": net}, label_loss(net), draw, predictor=Classifier(net))
+        with_solved_head(net, problem.target, "target", run)
+    else:
+        draw = problem.batches(target=run.batch_size)
+        run.train("target", {"net": net}, label_loss(net), draw, predictor=Classifier(net))
     return classifier(config.head, problem, run, net)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from transferlab.errors import require
 from transferlab.map import LABELLED, Sees
-from transferlab.methods.heads import few_label_classifier, hidden, linear
+from transferlab.methods.heads import linear, solved
 from transferlab.methods.source import measured_source_model
 from transferlab.methods.target import LearnsTarget, freeze, layer_rates, new_head, train_on_target
 from transferlab.models.convnet import ConvNet
@@ -103,9 +103,10 @@ def fit(config: Config, problem: Problem[Labelled, Labelled], run: Run) -> Class
     if config.trainable != "all":
         net.head = linear(linear_probe(problem, run, net)).requires_grad_(config.trainable == "head_then_all")
     if config.trainable != "head":
-        before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+        goes_back = config.trainable == "head_then_all" and config.interpolation < 1
+        before = copy.deepcopy(net.state_dict()) if goes_back else {}
         train_on_target(problem, run, net, predictor, config.steps, layer_rates(net, config.layer_decay))
-        if config.trainable == "head_then_all" and config.interpolation < 1:
+        if goes_back:
             net.load_state_dict(between(before, net.state_dict(), config.interpolation))
     return predictor
 
@@ -118,12 +119,7 @@ def between(before: dict[str, Tensor], after: dict[str, Tensor], share: float) -
 
 def linear_probe(problem: Problem[Labelled, Labelled], run: Run, net: ConvNet) -> dict[str, Tensor]:
     """A head on the target's last hidden layer as ``net`` has it: weight [C, D] and bias [C]."""
-    inputs, labels = problem.target.inputs, problem.target.labels
-
-    def solve() -> dict[str, Tensor]:
-        return few_label_classifier(hidden(run, net, inputs, "target"), labels, "logistic", None, problem.seed)
-
-    probe = run.once("probe", solve)
+    probe = run.once("probe", lambda: solved(run, net, problem.target, "target"))
     if "validation" in probe:
         run.report({"cross_validation_accuracy": float(probe["validation"])})
     return probe
