@@ -109,7 +109,7 @@ def nothing_leads_to_what_is_kept_from_it(config: Config, folder: Path) -> None:
         return predictor
 
     with mock.patch.object(dispatch, "prepare", prepared), mock.patch.object(module, "fit", watched):
-        finished(config, folder)
+        finished(config, folder / "run")
     tests = [part for view in (truths[0].source_test, truths[0].target_test) for part in vars(view).values()]
     secret = {tensor.data_ptr() for tensor in tests if isinstance(tensor, torch.Tensor)}
     assert not [t for t in handed if isinstance(t, torch.Tensor) and t.data_ptr() in secret], "test data was reached"
