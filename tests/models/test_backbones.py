@@ -9,7 +9,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from tests.methods import tiny
-from transferlab import testing
+from transferlab import testing, weights
 from transferlab.config import ModelConfig, from_plain, to_plain
 from transferlab.data.contract import IMAGES
 from transferlab.errors import UserError
@@ -46,6 +46,51 @@ def test_the_blocks_compute_what_torchvisions_model_does(name, blocks, features)
     with torch.no_grad():
         torch.testing.assert_close(ours(x), theirs(x).flatten(1), atol=1e-5, rtol=1e-4)
         assert ours(x).shape == (3, features)
+
+
+@pytest.mark.parametrize(("name", "blocks"), [
+    ("resnet10t", 5), ("vit_tiny_patch16_224", 1), ("mobilenetv3_small_050", 8), ("convnext_atto", 6),
+])  # fmt: skip
+def test_the_blocks_compute_what_timms_model_does(tmp_path, name, blocks):
+    timm = pytest.importorskip("timm", reason="the extra timm is not installed")
+    own = {"img_size": 32} if name.startswith("vit") else {}
+    torch.manual_seed(0)
+    theirs = timm.create_model(name, num_classes=7, **own).eval()  # as of somebody's own training
+    torch.save(theirs.state_dict(), tmp_path / "w.pth")
+    ours = backbones.backbone(f"timm/{name}", 32, 1, tmp_path / "w.pth").eval()
+    theirs.reset_classifier(0)
+    x = torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-4)
+        parted = backbones.backbone(f"timm/{name}", 32, 2, tmp_path / "w.pth").eval()
+        with said(parted, "target"):
+            torch.testing.assert_close(parted(x), theirs(x), atol=1e-5, rtol=1e-4)
+    assert backbones.depth(f"timm/{name}", 32) == blocks
+    other = timm.create_model("resnet10t", num_classes=0).state_dict() if name != "resnet10t" else {}
+    torch.save(other, tmp_path / "other.pth")
+    with pytest.raises(UserError, match=f"not weights of timm/{name}"):
+        backbones.backbone(f"timm/{name}", 32, 1, tmp_path / "other.pth")
+
+
+def test_names_of_timms_are_known(tmp_path, monkeypatch):
+    pytest.importorskip("timm", reason="the extra timm is not installed")
+    with pytest.raises(UserError, match="model.architecture=resnet81: timm has none of this name; did you mean resnet"):
+        backbones.check_name("timm/resnet81", [])
+    shown = weights.recipe("timm/resnet18", "imagenet")
+    assert (shown.resize, shown.crop, shown.mean) == (236, 224, (0.485, 0.456, 0.406))
+    assert (
+        weights.recipe("timm/resnet18", "tv_in1k").resize == 256 and "tv_in1k" in weights.library("timm/resnet18").names
+    )
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with pytest.raises(
+        UserError, match=r"resnet18\.tv_in1k\.safetensors is not here .*put https://huggingface\.co/timm"
+    ):
+        weights.file("timm/resnet18", "tv_in1k", "false")
+    place = tmp_path / "transferlab" / "weights" / "resnet18.tv_in1k.safetensors"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"")
+    assert weights.file("timm/resnet18", "tv_in1k", "false") == place
 
 
 class WithoutMemory(TorchFunctionMode):

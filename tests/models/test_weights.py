@@ -67,7 +67,7 @@ def test_frozen_features_are_those_of_the_net_and_are_computed_once(no_data, mon
     assert (seen.kind, seen.shape, data.inputs.dtype) == (VECTORS, (1280,), np.float32)
     np.testing.assert_allclose(np.asarray(data.inputs), expected().numpy(), atol=2e-4, rtol=1e-3)
     assert data.provenance["weights_sha256"] == weights.digest("efficientnet_lite0", "imagenet")
-    monkeypatch.setattr("transferlab.models.frozen._net", lambda model: 1 / 0)
+    monkeypatch.setattr("transferlab.models.frozen.frozen", lambda model: 1 / 0)
     assert np.array_equal(as_features(found(), frozen, "cpu", "false").load("test").inputs, data.inputs)
     for other, model in ((found(255 - PIXELS), frozen), (found(), dataclasses.replace(frozen, input_size=128))):
         with pytest.raises(ZeroDivisionError):

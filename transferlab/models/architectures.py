@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from transferlab.config import ModelConfig
 from transferlab.data.contract import IMAGES, SPECTROGRAMS, VECTORS, Kind
-from transferlab.errors import nearest, require
+from transferlab.errors import require
 from transferlab.weights import NONE
 
 
@@ -66,7 +66,7 @@ BACKBONE = Architecture((), (), (1024, 1024))
 
 
 def is_backbone(config: ModelConfig) -> bool:
-    """Whether the net that learns is one of torchvision's, for images alone; a frozen one gives it its inputs."""
+    """Whether the net that learns is one of a library's, for images alone; a frozen one gives it its inputs."""
     return config.name not in ARCHITECTURES and not config.frozen
 
 
@@ -84,9 +84,7 @@ def depth(config: ModelConfig) -> int:
         return architecture(config).layers
     from transferlab.models import backbones  # loads torch and torchvision
 
-    every = [*ARCHITECTURES, *backbones.names()]
-    allowed = f"{', '.join(ARCHITECTURES)} and torchvision's classification models"
-    require(config.name in every, f"model.name={config.name}: allowed are {allowed}{nearest(config.name, every)}")
+    backbones.check_name(config.name, list(ARCHITECTURES))
     return backbones.depth(config.name, config.input_size) + architecture(config).layers
 
 

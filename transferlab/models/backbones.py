@@ -1,11 +1,11 @@
 """Classification models as feature extractors: without the layer of their classes, cut into blocks.
 
-torchvision's by name, and EfficientNet-Lite0, whose weights come inside a package.
+torchvision's by name, timm's by name behind timm/, and EfficientNet-Lite0, whose weights come inside a package.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,29 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from transferlab.errors import UserError, require
+from transferlab.errors import UserError, nearest, require
 from transferlab.models.normalisation import NORMS, BatchNorm
-from transferlab.weights import LITE0, PACKAGES, load
+from transferlab.weights import LITE0, PACKAGES, TIMM, library, load, timm
 
 WITH_MORE_OUTPUTS = ("googlenet", "inception_v3")
 """They give auxiliary classifiers' outputs too, which no method here would train."""
 
-ROWS = ("features", "layers", "trunk_output")
+ROWS = ("features", "layers", "trunk_output", "blocks", "stages")
 """What models call the row of their blocks, where it is one child."""
 
 
+def check_name(name: str, others: Sequence[str]) -> None:
+    """Raise :class:`~transferlab.errors.UserError` where no model is called so, nor one of ``others``, no backbones."""
+    if name.startswith(TIMM):
+        library(name)
+        return
+    every = [*others, *names()]
+    allowed = f"{', '.join(others)}, torchvision's classification models, and timm's with model=timm"
+    require(name in every, f"model.name={name}: allowed are {allowed}{nearest(name, every)}")
+
+
 def names() -> list[str]:
-    """Every model that there is; all but one by torchvision's name."""
+    """The models that need no extra but one; all but that by torchvision's name."""
     every = torchvision.models.list_models(module=torchvision.models)
     return [LITE0, *(name for name in every if name not in WITH_MORE_OUTPUTS)]
 
@@ -39,21 +49,39 @@ def backbone(name: str, side: int, domains: int, weights: Path | None = None) ->
     :class:`~transferlab.errors.UserError` for images that are too small for it, and for weights of another model.
     """
     try:
-        model = lite0(side) if name == LITE0 else _torchvision(name, side)
+        model = (
+            lite0(side) if name == LITE0 else _timm(name, side) if name.startswith(TIMM) else _torchvision(name, side)
+        )
         if weights is not None:
             _fill(model, weights, name)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             probe = torch.linspace(-1, 1, 3 * side * side).view(1, 3, side, side)
-            blocks = (_lite0_in_a_row if name == LITE0 else _in_a_row)(model.eval(), probe).train()
+            in_a_row = {LITE0: _lite0_in_a_row}.get(name, _timm_in_a_row if name.startswith(TIMM) else _in_a_row)
+            blocks = in_a_row(model.eval(), probe).train()
     except (RuntimeError, ValueError, AssertionError) as error:
         reason = " ".join(str(error).split())[:150]
         raise UserError(f"model={name}: cannot take images of {side} x {side} pixels ({reason})") from None
     return _parted(blocks, domains) if domains > 1 else blocks
 
 
+def _model(name: str, side: int) -> Any:
+    if name == LITE0:
+        return lite0(side)
+    return _timm(name, side) if name.startswith(TIMM) else _torchvision(name, side)
+
+
 def _torchvision(name: str, side: int) -> nn.Module:
     own = {"image_size": side} if name.startswith("vit") else {"input_size": (side, side)} if name == "maxvit_t" else {}
     return torchvision.models.get_model(name, weights=None, **own)
+
+
+def _timm(name: str, side: int) -> nn.Module:
+    """timm's model without a layer of classes, made for images of so many pixels where it takes one size alone."""
+    architecture = name.removeprefix(TIMM)
+    try:
+        return timm().create_model(architecture, pretrained=False, num_classes=0, img_size=side)
+    except TypeError:
+        return timm().create_model(architecture, pretrained=False, num_classes=0)
 
 
 def lite0(side: int) -> Any:
@@ -74,6 +102,19 @@ def _lite0_in_a_row(model: Any, probe: Tensor) -> nn.Sequential:
     return row
 
 
+def _timm_in_a_row(model: nn.Module, probe: Tensor) -> nn.Sequential:
+    """The model as a row of blocks that computes the same of ``probe``; as one block where it is none."""
+    stages: list[nn.Module] = []
+    for name, child in model.named_children():
+        stages += child.children() if name in ROWS else [child]
+    row = nn.Sequential(*stages).eval()
+    try:
+        same = torch.allclose(row(probe), model(probe), atol=1e-5)
+    except (RuntimeError, ValueError, TypeError, AssertionError):  # shapes that do not fit
+        same = False
+    return row if same else nn.Sequential(model)
+
+
 def _fill(model: nn.Module, weights: Path, name: str) -> None:
     """Load ``weights`` into the model, whatever classes their own last layer is of.
 
@@ -81,7 +122,7 @@ def _fill(model: nn.Module, weights: Path, name: str) -> None:
     """
     tensors, own = load(weights), model.state_dict()
     *_, top = (place for place, part in model.named_modules() if isinstance(part, nn.Linear | nn.Conv2d))
-    last = (f"{top}.weight", f"{top}.bias")
+    last = () if name.startswith(TIMM) else (f"{top}.weight", f"{top}.bias")
     for key, tensor in own.items():
         given = tensors.get(key)
         counted = key.endswith("num_batches_tracked") and given is None
@@ -150,7 +191,8 @@ def _parted(module: nn.Sequential, domains: int) -> nn.Sequential:
 
 def _of_domains(norm: nn.BatchNorm2d, domains: int) -> BatchNorm:
     """A layer that begins as ``norm`` is, with statistics for each of so many domains."""
-    parted = BatchNorm(norm.num_features, domains, norm.eps, norm.momentum or 0.1)
+    after = nn.Sequential(norm.drop, norm.act) if hasattr(norm, "act") else None  # timm's, with its activation
+    parted = BatchNorm(norm.num_features, domains, norm.eps, norm.momentum or 0.1, after)
     assert norm.running_mean is not None and norm.running_var is not None
     with torch.no_grad():
         parted.weight.copy_(norm.weight)

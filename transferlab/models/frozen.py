@@ -18,7 +18,7 @@ from transferlab.data.stored import Samples, Stored, kept
 from transferlab.devices import pick_device
 from transferlab.inputs import at_once, resize
 from transferlab.models.backbones import backbone
-from transferlab.models.normalisation import Preprocess, of_weights
+from transferlab.models.normalisation import of_weights
 from transferlab.weights import digest, file
 
 log = logging.getLogger(__name__)
@@ -45,11 +45,11 @@ def as_features(found: Found, model: ModelConfig, device: str, download: str) ->
     return dataclasses.replace(found, kind=VECTORS, shape=(size,), load=load, digest=content, remark=remark)
 
 
-def _net(model: ModelConfig) -> tuple[Preprocess, nn.Module]:
-    """What brings images to the backbone, and the backbone with its trained weights."""
+def frozen(model: ModelConfig) -> nn.Sequential:
+    """The backbone of ``model`` with its trained weights, from uint8 images [B, 3, S, S] to features float32 [B, F]."""
     preprocess = of_weights(model)
     net = backbone(model.name, preprocess.side(model.input_size), 1, file(model.name, model.weights))
-    return preprocess, net.eval().to(memory_format=torch.channels_last)
+    return nn.Sequential(preprocess, net.to(memory_format=torch.channels_last)).eval()
 
 
 @cache
@@ -68,10 +68,10 @@ def _content(inputs: Samples) -> str:
 def _features(name: str, data: Dataset, model: ModelConfig, device: torch.device) -> Iterator[np.ndarray]:
     from tqdm import tqdm
 
-    preprocess, net = (part.to(device) for part in _net(model))
+    net = frozen(model).to(device)
     size = min(64, at_once(data.inputs.shape))
     with tqdm(total=len(data), desc=f"{name} through {model.name}", unit="images", disable=None) as bar:
         for start in range(0, len(data), size):
             images = resize(torch.from_numpy(np.array(data.inputs[start : start + size])), model.input_size)
-            yield net(preprocess(images.to(device))).float().cpu().numpy()
+            yield net(images.to(device)).float().cpu().numpy()
             bar.update(len(images))

@@ -181,23 +181,26 @@ class BatchNorm(nn.Module):
 
     Inputs are normalised with others of their own domain alone, in training by the batch's statistics and otherwise by
     running ones (Li et al., Revisiting Batch Normalization for Practical Domain Adaptation, 2016). With one domain it
-    is the usual layer.
+    is the usual layer. after: an activation that is a part of the layer, as in timm's.
     """
 
     said: Domains = None
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, features: int, domains: int, eps: float = 1e-5, momentum: float = 0.1):
+    def __init__(
+        self, features: int, domains: int, eps: float = 1e-5, momentum: float = 0.1, after: nn.Module | None = None
+    ):
         super().__init__()
-        self.eps, self.momentum = eps, momentum
+        self.eps, self.momentum, self.after = eps, momentum, after
         self.weight, self.bias = nn.Parameter(torch.ones(features)), nn.Parameter(torch.zeros(features))
         self.register_buffer("running_mean", torch.zeros(domains, features))
         self.register_buffer("running_var", torch.ones(domains, features))
 
     def forward(self, x: Tensor) -> Tensor:
         parts = by_domain(x, len(self.running_mean), self.said)
-        return whole([self._normalised(part, row) for part, row in parts])
+        normalised = whole([self._normalised(part, row) for part, row in parts])
+        return normalised if self.after is None else self.after(normalised)
 
     def _normalised(self, x: Tensor, row: int) -> Tensor:
         mean, variance = self.running_mean[row], self.running_var[row]
