@@ -8,6 +8,7 @@ import textwrap
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -132,9 +133,10 @@ def test_the_python_face(tmp_path, own, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (record,) = transferlab.run(["--config-dir", str(own), *WORDS])
     assert record.status["status"] == "finished" and record.results["strength"] == 1
-    predictor, classes = transferlab.load(record.path)
-    _, scores = predictor(torch.zeros(3, 5))
-    assert classes == ("a", "b") and scores.shape == (3, 2) and torch.isfinite(scores).all()
+    model = transferlab.load(record.path)
+    scores = model(torch.zeros(3, 5))
+    assert model.classes == ("a", "b") and scores.shape == (3, 2) and torch.isfinite(scores).all()
+    assert np.array_equal(model.predict(np.zeros((3, 5))).scores, scores)
     assert transferlab.record(record.path).results == record.results
     both = transferlab.run(["-m", "seed=0,1", "--config-dir", str(own), *WORDS])
     assert [r.config.seed for r in both] == [0, 1]

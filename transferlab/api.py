@@ -6,13 +6,15 @@ import shlex
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from transferlab import records
-from transferlab.errors import UserError, require
+from transferlab.errors import require
 from transferlab.files import expanded
-from transferlab.models import predictor as predictors
-from transferlab.models.predictor import Predictor
-from transferlab.runs import PREDICTOR, RunFolder, config_in
+from transferlab.runs import RunFolder, config_in
+
+if TYPE_CHECKING:
+    from transferlab.trained import TrainedModel
 
 _ALONE = threading.RLock()
 """Hydra, the log and the seeds of random numbers are the whole program's. Inside a run Hydra refuses another."""
@@ -44,13 +46,12 @@ def record(folder: str | Path) -> records.Record:
     return records.read(RunFolder(path), config_in(path))
 
 
-def load(folder: str | Path) -> tuple[Predictor, tuple[str, ...]]:
-    """The predictor that the run in ``folder`` has ended with, and the names of the target's classes.
+def load(folder: str | Path, device: str = "cpu", domain: str = "target") -> TrainedModel:
+    """The model that the run in ``folder`` has ended with: ``.predict(pictures)``, ``.classes``, ``.trained_on``.
 
-    It is a torch module in eval mode: ``features, scores = predictor(inputs)`` for inputs of the shape it learned from,
-    uint8 [B, C, H, W] or float32. Raises :class:`~transferlab.errors.UserError` where there is none.
+    It is a torch module in eval mode, from inputs to scores. domain: whose inputs it will be given, for methods that
+    treat the domains differently. Raises :class:`~transferlab.errors.UserError` where there is none.
     """
-    path = expanded(str(folder)) / PREDICTOR
-    if not path.exists():
-        raise UserError(f"{path}: not there; is {folder} the folder of a finished run?")
-    return predictors.load(path)
+    from transferlab import trained
+
+    return trained.load(folder, device, domain)

@@ -227,8 +227,54 @@ def photographs(words: Sequence[str]) -> int:
     return photographs.run(words)
 
 
+def predict(words: Sequence[str]) -> int:
+    """Say of each picture in a folder what a trained model takes it for.
+
+    transferlab predict run=<folder of a run> root=<folder or file> [out=<file>.csv|json] [top=5] [batch=64]
+    [device=auto] [domain=target]
+
+    Pictures are found at any depth; those that cannot be read are named and left out. out=: the likeliest classes with
+    their probabilities, or scores where the model has none, in a file; otherwise they are printed. domain=source: as
+    inputs of the source, for methods that treat the domains differently.
+    """
+    options = _options("predict", words)
+    from transferlab import predict
+
+    return predict.run(options)
+
+
+def evaluate(words: Sequence[str]) -> int:
+    """Measure a trained model on other data.
+
+    transferlab evaluate run=<folder of a run> [target=folder target.root=<folder> …] [data.root=<folder>]
+    [split=test|train|all] [out=<file>.json] [device=auto]
+
+    The data is named as a run's target is; without a target it is the run's own. Measured are all samples of data that
+    is not divided and that the run has not had, and the test part of any other, unless split= says otherwise.
+    """
+    from transferlab import evaluate
+
+    return evaluate.run(words)
+
+
+def export(words: Sequence[str]) -> int:
+    """Write a trained model as one file for other programs, compared with the model on real inputs.
+
+    transferlab export run=<folder of a run> out=<file>.onnx|pt2 [root=<folder of pictures>] [data.root=<folder>]
+    [domain=target]
+
+    The file holds all that the model does from 8-bit pixels to probabilities, a frozen backbone included. It is
+    compared on 100 test samples of the run, or on the pictures in root. ONNX needs pip install 'transferlab[export]'.
+    """
+    options = _options("export", words)
+    from transferlab import export
+
+    return export.run(options)
+
+
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {
-    "run": run, "table": table, "list": list_runs, "compare": compare, "doctor": doctor, "photographs": photographs,
+    "run": run, "table": table, "list": list_runs, "compare": compare, "predict": predict, "evaluate": evaluate,
+    "export": export, "doctor": doctor, "photographs": photographs,
 }  # fmt: skip
 
 

@@ -30,10 +30,15 @@ def find(config: Config) -> dict[str, Found]:
 
 def both(config: Config) -> dict[str, Found]:
     """The data of both domains, whatever fits. Raises :class:`UserError` where there is none."""
-    found = {role: data.find(config.names[role], _options(config, role), config.data) for role in ("source", "target")}
-    if config.model.weights == NONE or not method_schema(config.names["method"]).sees.net:
+    return {role: domain(config, role) for role in ("source", "target")}
+
+
+def domain(config: Config, role: str, seen: bool = True) -> Found:
+    """The data of one domain; seen: as a backbone with trained weights sees it, where the net is one."""
+    found = data.find(config.names[role], _options(config, role), config.data)
+    if not seen or config.model.weights == NONE or not method_schema(config.names["method"]).sees.net:
         return found
-    return {role: _seen_by_backbone(config, domain) for role, domain in found.items()}
+    return _seen_by_backbone(config, found)
 
 
 def _options(config: Config, role: str) -> Any:

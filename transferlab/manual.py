@@ -37,6 +37,9 @@ OPTIONS = {
     "doctor": ["data.root=", "data.edition="],
     "list": ["best=", "--csv", "--config-dir"],
     "compare": ["--config-dir"],
+    "predict": ["run=", "root=", "out=", "top=", "batch=", "device=", "domain="],
+    "evaluate": ["run=", "split=", "out=", "device="],
+    "export": ["run=", "out=", "root=", "data.root=", "domain="],
     "photographs": ["root=", "data.root=", "out=", "devise="],
 }
 """What may follow the verbs that take no words of a run."""

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -253,7 +254,7 @@ def config_in(path: Path) -> Config:
     require(isinstance(plain.get("data"), dict), f"{path / 'config.json'}: not a run's config")
     plain["data"]["root"] = None
     try:
-        with looking_in(_config_dir(path)):  # it may be of a method or a data set of the user's own
+        with choices_of(path):  # it may be of a method or a data set of the user's own
             return from_plain(plain)
     except UserError:
         if own_folder() is not None:
@@ -262,6 +263,11 @@ def config_in(path: Path) -> Config:
         moved = f"made with choices in {noted}, which is not there; name its new place with --config-dir"
         require(noted is None or Path(noted).is_dir(), f"{path}: {moved}")
         raise
+
+
+def choices_of(path: Path) -> AbstractContextManager[None]:
+    """Inside, modules are taken from the folder of choices that the run in ``path`` was started with."""
+    return looking_in(_config_dir(path))
 
 
 def _config_dir(path: Path) -> str | None:

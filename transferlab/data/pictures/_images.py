@@ -107,6 +107,25 @@ def read_images(paths: Sequence[Path], size: int, spans: Spans | None = None) ->
         return np.stack(list(pool.map(decode, paths, paths)))
 
 
+def read_each(paths: Sequence[Path], size: int, spans: Spans | None = None) -> list[np.ndarray | UserError]:
+    """:func:`read_image` of each of ``paths``, in several threads, or what is wrong with it."""
+
+    def decode(path: Path) -> np.ndarray | UserError:
+        try:
+            return _use(path, path, lambda image: _fitted(image, size, spans))
+        except UserError as error:
+            return error
+
+    with _quiet(), ThreadPoolExecutor() as pool:
+        return list(pool.map(decode, paths))
+
+
+def pixels_of(picture: Image, size: int) -> np.ndarray:
+    """uint8 [3, size, size] of a picture of Pillow's, as :func:`read_image` makes it of one in a file."""
+    with _quiet():
+        return _fitted(picture, size, None)
+
+
 def rgb(file: Path | BinaryIO, where: object, spans: Spans | None = None) -> Image:
     """The first picture in ``file``, upright, in 8-bit RGB.
 
