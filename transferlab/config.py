@@ -24,8 +24,10 @@ from transferlab.weights import NONE, TIMM, recipe
 
 RESULTS_VERSION = 3
 """Of the results that this code gives. To be raised by every change after which a run of the same config and data ends
-with another results.json: of a method, a network, the training, how data is read or divided, a metric. Runs of another
-version are never resumed, taken for an answer or averaged with these; the store of shared models begins again."""
+with another value under a key of its results.json, or without that key: of a method, a network, the training, how data
+is read or divided, a metric. A key that is added beside them leaves it as it is: all that an earlier record says still
+holds, and a table of what it does not say shows no figure of that run. Runs of another version are never resumed, taken
+for an answer or averaged with these; the store of shared models begins again."""
 
 
 def conf_dir() -> Path:

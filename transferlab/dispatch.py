@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,10 @@ from transferlab.data import Found
 from transferlab.data.contract import IMAGES, Dataset
 from transferlab.devices import pick_device
 from transferlab.errors import require, some
-from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Truth, forgetting, selections
+from transferlab.evaluation import metrics
+from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Measured, Truth, forgetting, selections
 from transferlab.evaluation.pictures import Pictures
-from transferlab.files import expanded, write_json
+from transferlab.files import csv_text, expanded, write_json, write_text
 from transferlab.map import LABELLED, UNLABELLED, Role, Sees, method_schema
 from transferlab.models import predictor as predictors
 from transferlab.models.predictor import Classifier, Predictor
@@ -61,18 +63,25 @@ def run(
     _check_predictor(config, predictor)
     predictor = predictor.to(device).eval()
 
-    results, confusion = _results(config, found, engine, evaluator, predictor)
+    results, measured = _results(config, found, engine, evaluator, predictor)
     predictors.save(folder.path / "checkpoints" / "predictor.safetensors", predictor, problem.classes)
     folder.write_metrics(engine.rows)
-    write_json(folder.path / "results.json", results)
+    _write_measured(folder.path, measured.class_rows, results)
 
     def draw() -> None:
         if pictures and idle.trains_net(config):
             pictures.before(Classifier(engine.net(problem), features_at=getattr(predictor, "features_at", "critic")))
         if pictures:
-            pictures.draw(predictor, engine.rows, confusion, results.get("selected", ""))
+            pictures.draw(predictor, engine.rows, measured.confusion, results.get("selected", ""))
 
     return results, draw
+
+
+def _write_measured(folder: Path, class_rows: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> None:
+    """Write results.json and, where there are ``class_rows``, the table of the target's classes."""
+    if class_rows:
+        write_text(folder / metrics.CLASSES, csv_text(class_rows))
+    write_json(folder / "results.json", results)
 
 
 def _check_predictor(config: Config, returned: Any) -> None:
@@ -96,9 +105,9 @@ def _environment(config: Config, device: torch.device) -> dict[str, Any]:
 
 def _results(
     config: Config, found: Mapping[str, Found], engine: Engine, evaluator: Evaluator, predictor: Predictor
-) -> tuple[dict[str, Any], np.ndarray]:
-    """The record of a trained predictor for results.json, and the target's confusion matrix."""
-    record, confusion = evaluator.final(predictor)
+) -> tuple[dict[str, Any], Measured]:
+    """The record of a trained predictor for results.json; and what was measured of it."""
+    measured = evaluator.final(predictor)
     collapsed = evaluator.collapse(predictor, engine.rows, engine.steps)
     sees = method_schema(config.names["method"]).sees
     results = {
@@ -110,14 +119,14 @@ def _results(
         "steps": engine.steps,
         "seconds": round(engine.watch.seconds, 2),
         "images_per_second": round(engine.images / max(engine.watch.seconds, 1e-9), 1),
-        **naming.record(config), **record, **selections(engine.rows), **forgetting(engine.rows, record),
-        **engine.reports,
+        **naming.record(config), **measured.record, **selections(engine.rows),
+        **forgetting(engine.rows, measured.record), **engine.reports,
     }  # fmt: skip
     if config.select != "last":
         results["selected"] = results[f"chosen_by_{config.select}"]
     if engine.shared_model:
         results["source_model"] = engine.shared_model
-    return results, confusion
+    return results, measured
 
 
 def _check_unchanged(config: Config, found: Mapping[str, Found]) -> None:

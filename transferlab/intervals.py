@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Interval = tuple[float, float]
 Z = 1.959964
@@ -14,8 +18,8 @@ FEWEST = 6
 difference at the level of 5 %: 2 * 0.5**6 = .03."""
 
 
-def wilson(accuracy: float, count: int) -> Interval:
-    """Wilson's interval (1927) of a share of ``count`` independent samples."""
+def wilson(accuracy: float, count: float) -> Interval:
+    """Wilson's interval (1927) of a share of ``count`` independent samples, or of as many as it is worth."""
     centre = (accuracy + Z**2 / (2 * count)) / (1 + Z**2 / count)
     half = Z / (1 + Z**2 / count) * math.sqrt(accuracy * (1 - accuracy) / count + Z**2 / (4 * count**2))
     return max(0.0, centre - half), min(1.0, centre + half)
@@ -33,6 +37,58 @@ def of_classes(hits: Sequence[float], counts: Sequence[float]) -> Interval:
     return max(0.0, mean - half), min(1.0, mean + half)
 
 
+def of_influence(value: float, influence: np.ndarray, most: float) -> Interval:
+    """The interval of a figure from 0 to 1, by how much each test sample contributes to it; samples are independent.
+
+    influence: float64 [N], the figure's derivative by a sample's share of the whole, of mean 0. Its mean square over N
+    is the figure's variance (infinitesimal jackknife, Efron 1982; of an AUROC that is DeLong et al. 1988). The interval
+    is Wilson's of a share of as many samples as would have that variance, the effective sample size (Korn and Graubard
+    1998). At 0 and at 1 the variance is nothing, and near them too small; so this size is ``most`` at most.
+    """
+    variance = float((influence**2).mean()) / len(influence)
+    return wilson(value, min(most, value * (1 - value) / variance) if variance > 0 else most)
+
+
+def of_gaps(gaps: np.ndarray, errors: np.ndarray, spread: float) -> Interval:
+    """The interval of the sum of B absolute values, estimated by the sum of ``gaps``, absolute values of noisy numbers.
+
+    gaps, errors: float64 [B], the numbers' standard errors above 0; spread: what the sum varies beside them.
+
+    Noise adds to each absolute value, and in a resampled set once more, so that a bootstrap's intervals are too high.
+    This one is of all sums whose estimates are expected within :data:`Z` standard errors of what was found: with normal
+    noise an absolute value is folded normal (Leone, Nelson and Nottingham 1961). The sums tried are the least
+    favourable ones, each gap changed by a multiple of its variance (DiCiccio and Romano 1990). Where noise alone
+    explains what was found, it begins at 0.
+    """
+    found = float(gaps.sum())
+    least, step = -float((gaps / errors**2).max()), (found + float(errors.sum())) / float((errors**2).sum())
+
+    def end(sign: int) -> float:
+        """The sum whose estimate is expected ``sign`` * Z errors away from what was found."""
+        low, high = least, step
+        while _folded(gaps, errors, spread, high, sign)[1] < found:
+            high += high - low
+        for _ in range(50):
+            middle = (low + high) / 2
+            low, high = (low, middle) if _folded(gaps, errors, spread, middle, sign)[1] >= found else (middle, high)
+        return _folded(gaps, errors, spread, high, sign)[0]
+
+    # Of a sum near 0 most of what is found may be noise; and yet a figure is shown with an interval around it.
+    return min(end(1), found), max(end(-1), found)
+
+
+def _folded(gaps: np.ndarray, errors: np.ndarray, spread: float, shift: float, sign: int) -> tuple[float, float]:
+    """The sum where each gap is ``shift`` variances more, and what is found of it ``sign`` * Z errors off its mean."""
+    import numpy as np
+    from scipy.special import ndtr
+
+    true = np.maximum(0, gaps + shift * errors**2)
+    z = true / errors
+    means = errors * math.sqrt(2 / math.pi) * np.exp(-(z**2) / 2) + true * (1 - 2 * ndtr(-z))
+    variance = float((true**2 + errors**2 - means**2).sum()) + spread**2
+    return float(true.sum()), float(means.sum()) + sign * Z * math.sqrt(variance)
+
+
 def over_seeds(values: Sequence[float]) -> Interval | None:
     """Student's interval of the mean of runs that differ in their seed; none of a single run."""
     if len(values) < 2:
@@ -45,11 +101,16 @@ def over_seeds(values: Sequence[float]) -> Interval | None:
 
 
 def of_metric(values: Sequence[float], metric: str) -> Interval | None:
-    """:func:`over_seeds` of a figure of results.json, cut at 0 and 1 where it is an accuracy: no mean lies beyond."""
+    """:func:`over_seeds` of a figure of results.json, cut at 0 and 1 where :func:`is_share`: no mean lies beyond."""
     interval = over_seeds(values)
-    if interval is None or "accuracy" not in metric:
+    if interval is None or not is_share(metric):
         return interval
     return max(0.0, interval[0]), min(1.0, interval[1])
+
+
+def is_share(metric: str) -> bool:
+    """Whether a figure of results.json is from 0 to 1: an accuracy, an F1, an AUROC, a calibration error."""
+    return "accuracy" in metric or metric.endswith(("_macro_f1", "_auroc", "_ece"))
 
 
 def differences(values: Mapping[int, float], reference: Mapping[int, float]) -> list[float]:

@@ -146,9 +146,9 @@ def reason_of(error: BaseException) -> str:
 def _report(folder: RunFolder, config: Config, results: dict[str, Any]) -> None:
     warned = ("status", "reason") if results["status"] == COLLAPSED else ()
     chosen = ("select", "selected") if results["select"] != "last" else ()
-    shown = (*warned, *chosen, results["headline"], "source_accuracy", "target_accuracy", "u", "s", "H",
-             "critic_accuracy", "proxy_a_distance", "oracle_target_accuracy", "steps", "seconds", "images_per_second",
-             "edition")  # fmt: skip
+    shown = (*warned, *chosen, results["headline"], "source_accuracy", "target_accuracy", "target_macro_f1",
+             "target_auroc", "target_ece", "u", "s", "H", "critic_accuracy", "proxy_a_distance",
+             "oracle_target_accuracy", "steps", "seconds", "images_per_second", "edition")  # fmt: skip
     print(f"\n{naming.sentence(config)}")
     if results["options"]:
         print(f"  {'options':26} {naming.spelled(results['options'])}")
@@ -162,7 +162,7 @@ def _report(folder: RunFolder, config: Config, results: dict[str, Any]) -> None:
 
 
 def _figure(key: str, results: dict[str, Any]) -> str:
-    """A number of a run, with its 95 % interval and the test samples where it is an accuracy on them."""
+    """A number of a run, with its 95 % interval and the test samples where it is measured on them."""
     text = f"{results[key]:.4f}"
     if (interval := results.get(f"{key}_interval")) is None:
         return text

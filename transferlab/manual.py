@@ -43,7 +43,7 @@ OPTIONS = {
     "photographs": ["root=", "data.root=", "out=", "devise="],
 }
 """What may follow the verbs that take no words of a run."""
-OF_TABLE = ["rows=", "columns=", "seeds=", "--dry-run", "--render"]
+OF_TABLE = ["rows=", "columns=", "seeds=", "metric=", "--dry-run", "--render"]
 
 
 def page(verbs: Verbs, composed: DictConfig, config_dir: str | None) -> str:

@@ -124,5 +124,6 @@ def _file_name(parts: list[str]) -> str:
 
 
 def metric_words(metric: str) -> str:
-    """A key of results.json as words: 'target mean class accuracy' is the mean per class."""
-    return metric.replace("_", " ").replace("mean class accuracy", "accuracy, mean per class")
+    """A key of results.json as words: 'target mean class accuracy' is the mean per class, 'target ece' target ECE."""
+    words = metric.replace("_", " ").replace("mean class accuracy", "accuracy, mean per class")
+    return re.sub(r"\b(f1|auroc|ece)$", lambda match: match[0].upper(), words)

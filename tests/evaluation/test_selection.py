@@ -147,7 +147,7 @@ def test_features_are_of_a_fair_sample_of_data_sorted_by_class(monkeypatch):
     assert (again == features).all()  # the same rows whoever asks
     # Both domains are the same images; in another order nothing tells them apart either.
     shuffled = Labelled(pixels[torch.randperm(1200)], labels)
-    record, _ = Evaluator(dataclasses.replace(truth, target_test=shuffled), measured._autocast).final(Brightness())
+    record = Evaluator(dataclasses.replace(truth, target_test=shuffled), measured._autocast).final(Brightness()).record
     assert record["proxy_a_distance"] < 0.6 and record["feature_size"] == 1
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,32 @@ class Outputs:
     scores: np.ndarray
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What is measured of a predictor on a domain's test samples, once, at the end."""
+
+    record: dict[str, Any]
+    """For results.json."""
+    class_rows: list[dict[str, Any]]
+    """Of the file :data:`metrics.CLASSES`; none of clusters, which only the labels make answers."""
+    confusion: np.ndarray
+    """int64 [C, C]."""
+
+
+def measured(
+    predictor: Predictor, domain: str, scores: np.ndarray, labels: np.ndarray, names: Sequence[str]
+) -> Measured:
+    """Every metric of a predictor's scores float32 [N, K] of a domain's samples; ``names`` are those of the classes."""
+    classes = len(names)
+    if isinstance(predictor, Clusters):
+        record: dict[str, Any] = metrics.clustering(scores.argmax(1), labels)
+        scores = metrics.match_clusters(scores, labels, classes)
+        record |= metrics.accuracies(domain, scores, labels, classes)
+        return Measured(record, [], metrics.confusion(scores, labels, classes))
+    record = metrics.classification(domain, scores, labels, classes, predictor.scores_are_logits)
+    return Measured(record, metrics.class_rows(scores, labels, names), metrics.confusion(scores, labels, classes))
+
+
 class Evaluator:
     """Measures a :class:`Predictor` against the truth."""
 
@@ -80,8 +106,8 @@ class Evaluator:
             values["critic_accuracy"] = self._critic_accuracy(predictor, *(o.features for o, _ in tests.values()))
         return values | (self._validators(predictor) if self.validates else {})
 
-    def final(self, predictor: Predictor) -> tuple[dict[str, Any], np.ndarray]:
-        """What is measured once, at the end, for results.json; and the target's confusion matrix [C, C]."""
+    def final(self, predictor: Predictor) -> Measured:
+        """What is measured once, at the end, of both domains; classes and confusion are the target's."""
         truth = self.truth
         (source, source_accuracy), (target, _) = (self._test(predictor, domain) for domain in ("source", "target"))
         counts = {
@@ -91,10 +117,8 @@ class Evaluator:
         if source_accuracy is not None:
             record |= metrics.share("source_accuracy", source_accuracy, counts["source_test_count"])
         labels = _numpy(truth.target_test.labels)
-        if isinstance(predictor, Clusters):
-            record |= metrics.clustering(target.scores.argmax(1), labels)
-            target = Outputs(target.features, metrics.match_clusters(target.scores, labels, len(truth.target_classes)))
-        record |= metrics.classification("target", target.scores, labels, len(truth.target_classes))
+        of_target = measured(predictor, "target", target.scores, labels, truth.target_classes)
+        record |= of_target.record
         if isinstance(truth.target_train, Labelled):
             seen = Labelled(truth.target_train.inputs[:SAMPLE], truth.target_train.labels[:SAMPLE])
             scores = self.outputs(predictor, seen.inputs, "target").scores
@@ -110,7 +134,7 @@ class Evaluator:
             record |= self._generalised(predictor)
         if self.validates:
             record |= {name.replace("/", "_"): score for name, score in self._validators(predictor).items()}
-        return record, metrics.confusion(target.scores, labels, len(truth.target_classes))
+        return replace(of_target, record=record)
 
     def collapse(self, predictor: Predictor, rows: Sequence[Mapping[str, Any]], steps: int) -> str:
         """Why the run counts as collapsed, nothing where it does not; rows: of metrics.csv, steps: of the optimiser."""

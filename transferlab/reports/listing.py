@@ -12,6 +12,7 @@ from transferlab.errors import nearest, require, some
 from transferlab.files import csv_text
 from transferlab.records import Record, read, read_all
 from transferlab.reports import layouts
+from transferlab.reports.table_entries import LOWER_IS_BETTER
 from transferlab.runs import RunFolder, config_in
 from transferlab.validators import VALIDATORS
 
@@ -20,7 +21,7 @@ OTHERS = ("u", "H", "nmi", "ari", "cluster_entropy")
 
 
 def listed(found: Sequence[Record], conditions: Mapping[str, str], best: str | None) -> list[Record]:
-    """The records that meet all ``conditions``, newest first; or, with ``best``, the highest of that figure first.
+    """The records that meet all ``conditions``, newest first; or, with ``best``, the best of that figure first.
 
     conditions: values of :func:`flat` by key, compared as words. best: a figure of results.json, or a validator's name.
     Raises :class:`~transferlab.errors.UserError` for a key, or a value of one, that no run has.
@@ -39,7 +40,8 @@ def listed(found: Sequence[Record], conditions: Mapping[str, str], best: str | N
     if best is None:
         return sorted(kept, key=lambda record: str(record.status.get("started", "")), reverse=True)
     measured = [record for record in kept if isinstance(flats[record.path].get(score(best)), int | float)]
-    return sorted(measured, key=lambda record: float(flats[record.path][score(best)]), reverse=True)
+    higher = score(best) not in LOWER_IS_BETTER
+    return sorted(measured, key=lambda record: float(flats[record.path][score(best)]), reverse=higher)
 
 
 def _said(value: Any) -> str:

@@ -122,12 +122,19 @@ def _panel(entry: Entry, sweep: Path) -> figures.Panel | None:
     return None
 
 
+def _remedy(recorded: str) -> str:
+    return f"add {recorded}" if recorded else "leave out metric="
+
+
 def from_records(asked: Request) -> str:
     """The table of a runs.csv, of the rows, columns and seeds in it that are asked for."""
     assert asked.records is not None
     words = ", ".join(asked.words)
     require(not words, f"{words}: no effect with --from, which runs nothing; allowed are rows=, columns= and seeds=")
     read = read_lines(asked.records)
+    recorded = next((word for line in read for word in line.command.split() if word.startswith("metric=")), "")
+    given = f"metric={asked.metric}" if asked.metric else ""
+    require(given == recorded, f"{asked.records}: is of {recorded or 'the metric of its file'}; {_remedy(recorded)}")
     for key, known in (("row", asked.table.rows), ("column", asked.table.columns)):
         others = {getattr(line, key) for line in read} - set(known)
         require(not others, f"{asked.records}: {key} {min(others, default='')} is not one of table {asked.name}")

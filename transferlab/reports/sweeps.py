@@ -9,10 +9,12 @@ from typing import Any
 
 from transferlab import intervals, naming, records
 from transferlab.config import to_plain
+from transferlab.errors import nearest, require
 from transferlab.files import csv_text, write_text
 from transferlab.plan import Job
 from transferlab.records import headline
 from transferlab.reports import layouts
+from transferlab.reports.table_entries import LOWER_IS_BETTER
 from transferlab.runs import COLLAPSED, DONE, FINISHED, RunFolder
 
 
@@ -30,15 +32,23 @@ def summarise(jobs: Sequence[Job]) -> None:
     print(f"\n{path}")
 
 
-def finished(folder: Path) -> list[dict[str, Any]]:
+def finished(folder: Path, metric: str | None = None) -> list[dict[str, Any]]:
     """The results of every run in ``folder`` that this version of the code has finished, whichever commands made them.
 
     ``row`` names the method with those of its options, and of net and training, in which the runs differ; ``source``
-    and ``target`` the domains likewise; ``per_class`` is the target's; ``value`` is the method's headline, ``metric``.
+    and ``target`` the domains likewise; ``per_class`` is the target's; ``value`` is of ``metric``, by default the
+    method's headline. Raises :class:`~transferlab.errors.UserError` for a metric that no run has.
     """
     done = [record for record in records.read_all(folder) if record.state == FINISHED]
     runs = [record for record in done if record.current]
     records.say_passed_over(folder, ["made by another version of the code"] * (len(done) - len(runs)))
+    if metric is not None:
+        known = sorted({key for run in runs for key in run.numbers})
+        hint = f"no run in {folder} has it; there are {', '.join(known)}{nearest(metric, known)}"
+        require(metric in known or not runs, f"metric={metric}: {hint}")
+        without = [run for run in runs if metric not in run.numbers]
+        records.say_passed_over(folder, [f"without {metric}"] * len(without))
+        runs = [run for run in runs if metric in run.numbers]
     configs = [to_plain(run.config) for run in runs]
     for run, config in zip(runs, configs, strict=True):
         for role in ("source", "target"):
@@ -50,7 +60,7 @@ def finished(folder: Path) -> list[dict[str, Any]]:
             **run.results, "row": " ".join([_label(config["method"], methods), *_settings(config, configs)]),
             "source": _label(config["source"], domains), "target": _label(config["target"], domains),
             "per_class": config["target"]["per_class"], "seed": config["seed"],
-            "metric": run.headline, "value": run.results.get(run.headline),
+            "metric": metric or run.headline, "value": run.results.get(metric or run.headline),
         }
         for run, config in zip(runs, configs, strict=True)
     ]  # fmt: skip
@@ -157,7 +167,7 @@ def _compared(key: tuple[Any, ...], runs: dict[int, Any], groups: dict[tuple[Any
         "test samples": str(max(counts)) if counts else "",
         f"minus {reference}": layouts.difference(paired, fine),
         "95 %": layouts.interval(intervals.over_seeds(paired), fine, sign=True),
-        "": intervals.verdict(paired, min(counts) if counts else None),
+        "": intervals.verdict(paired, min(counts) if counts else None, min(metrics) in LOWER_IS_BETTER),
     }  # fmt: skip
 
 

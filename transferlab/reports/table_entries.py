@@ -13,7 +13,7 @@ from transferlab.reports.table_lines import Line
 from transferlab.reports.tables import Table
 from transferlab.runs import COLLAPSED, FINISHED
 
-LOWER_IS_BETTER = ("cluster_entropy", "proxy_a_distance", "forgetting", "seconds")
+LOWER_IS_BETTER = ("target_ece", "cluster_entropy", "proxy_a_distance", "forgetting", "seconds")
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,11 @@ def gap_closed(value: float | None, lower: float | None, upper: float | None) ->
 
 
 def is_gap(lower: Entry | None, upper: Entry | None) -> bool:
-    """Whether ``upper`` is above ``lower`` beyond the noise: over their seeds, or of one seed by its test samples."""
-    if lower is None or upper is None or not _comparable(lower, upper):
+    """Whether ``upper`` is above ``lower`` beyond the noise: over their seeds, or of one seed by its test samples.
+
+    Where lower is better there is none.
+    """
+    if lower is None or upper is None or not _comparable(lower, upper) or lower.metric in LOWER_IS_BETTER:
         return False
     paired = intervals.differences(upper.values, lower.values)
     if len(paired) > 1:
@@ -116,8 +119,9 @@ def is_gap(lower: Entry | None, upper: Entry | None) -> bool:
 
 
 def _comparable(one: Entry, other: Entry) -> bool:
-    """Whether both are over samples, or both over classes; and both chosen by test labels, or neither."""
-    kinds = [("mean_class" in entry.metric, entry.metric.startswith("oracle")) for entry in (one, other)]
+    """Whether both are of one metric, accuracies over samples or classes alike; and chosen by test labels, or not."""
+    metrics = [entry.metric for entry in (one, other)]
+    kinds = [("mean_class" in m if "accuracy" in m else m, m.startswith("oracle")) for m in metrics]
     return kinds[0] == kinds[1]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transferlab import naming
+from transferlab import intervals, naming
 from transferlab.errors import UserError, require
 from transferlab.options import places
 from transferlab.records import Record, headline, read_all
@@ -203,7 +203,7 @@ def _check_lines(path: Path, found: Sequence[Line]) -> None:
         there.add(run)
         for name, value in vars(line).items():
             require(not isinstance(value, float) or math.isfinite(value), f"{where}: {name}={value} is no number")
-        share = line.value is None or "accuracy" not in line.metric or 0 <= line.value <= 1
+        share = line.value is None or not intervals.is_share(line.metric) or 0 <= line.value <= 1
         require(share, f"{where}: value={line.value}: a {naming.metric_words(line.metric)} is 0 to 1")
         done = line.value is None or line.status in DONE
         require(done, f"{where}: status={line.status}, and yet a value; allowed with one are {', '.join(DONE)}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from transferlab import intervals, naming
 from transferlab.reports import layouts
-from transferlab.reports.table_entries import Entry, entries, flat, is_gap, paired_differences
+from transferlab.reports.table_entries import LOWER_IS_BETTER, Entry, entries, flat, is_gap, paired_differences
 from transferlab.reports.table_lines import Line
 from transferlab.reports.tables import Request, Table
 
@@ -112,7 +112,7 @@ def _figures(asked: Request, found: Sequence[Entry]) -> str:
 
 
 def _no_gaps(table: Table, found: Sequence[Entry]) -> list[str]:
-    if not table.gap:
+    if not table.gap or any(entry.metric in LOWER_IS_BETTER for entry in found):
         return []
     without = []
     for heading in dict.fromkeys(entry.heading for entry in found):
@@ -129,8 +129,11 @@ def _meaning(table: Table, found: Sequence[Entry]) -> list[str]:
     said = []
     if any(len(entry.values) > 1 for entry in found):
         said.append("± is the standard deviation over seeds, which share one test set; the interval is the mean's (t)")
-    if any(entry.half is not None for entry in found):
+    shown = [entry.metric for entry in found if entry.half is not None]
+    if any("accuracy" in metric for metric in shown):
         said.append("one run: half of a 95 % interval by its test samples (Wilson; over classes: stratified)")
+    if any("accuracy" not in metric for metric in shown):
+        said.append("one run: half of a 95 % interval by its test samples (their influence; ECE: the bins' noise)")
     if any(len(paired_differences(table, e, {o.row: o for o in found if o.heading == e.heading})) > 1 for e in found):
         said.append(f"minus {table.reference_row}: paired by seed, with a 95 % interval (t); a difference only where "
                     f"that leaves out 0 and {intervals.FEWEST} test samples or more are between them")  # fmt: skip

@@ -11,7 +11,7 @@ import argparse
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,8 @@ class Request:
     """The folder of documents that gets the record and the page as well."""
     records: Path | None = None
     """A runs.csv to write the table from, in place of runs."""
+    metric: str | None = None
+    """What the whole table is of, in place of what its file says; the table holds it, and no published figures."""
 
     @property
     def parts(self) -> list[str]:
@@ -144,6 +146,7 @@ class Request:
         lists = (("rows", self.rows, list(self.table.rows)), ("columns", self.columns, list(self.table.columns)),
                  ("seeds", self.seeds, self.table.seeds))  # fmt: skip
         chosen = [f"{key}={','.join(map(str, asked))}" for key, asked, whole in lists if asked != whole]
+        chosen += [f"metric={self.metric}"] if self.metric else []
         return chosen + [word for word in self.words if not _is_elsewhere(plan.key_of(word))]
 
     @property
@@ -178,7 +181,9 @@ class Cell:
 def _parsed(words: Sequence[str]) -> argparse.Namespace:
     """The flags in ``words``, and the words."""
     parser = argparse.ArgumentParser(prog="transferlab table", description="Run what is missing of a table; write it.")
-    parser.add_argument("words", nargs="*", metavar="name [rows=a,b] [columns=c,d] [seeds=3 or 0,5] [key=value …]")
+    parser.add_argument(
+        "words", nargs="*", metavar="name [rows=a,b] [columns=c,d] [seeds=3 or 0,5] [metric=key] [key=value …]"
+    )
     parser.add_argument("--config-dir", help="folder with more of table/ and the other groups")
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--render", action="store_true", help="run nothing: write the table from the runs' folders")
@@ -196,7 +201,7 @@ def request(words: Sequence[str]) -> Request:
     name, *rest = args.words
     table = load(name, args.config_dir)
     asked = {"rows": list(table.rows), "columns": list(table.columns)}
-    seeds, overrides = table.seeds, []
+    seeds, overrides, metric = table.seeds, [], None
     for word in rest:
         key, value = plan.key_of(word), word.partition("=")[2]
         if key in asked:
@@ -206,6 +211,8 @@ def request(words: Sequence[str]) -> Request:
             asked[key] = [part for part in getattr(table, key) if part in wanted]
         elif key == "seeds":
             seeds = _seeds(value)
+        elif key == "metric":
+            metric = value
         else:
             hint = "seeds=… chooses a table's seeds" if key == "seed" else "a table names its folders itself"
             require(key not in ("seed", "hydra.sweep.subdir"), f"{word}: {hint}")
@@ -213,18 +220,19 @@ def request(words: Sequence[str]) -> Request:
             overrides.append(word)
     rows, columns = asked.values()
     return Request(
-        name,
-        table,
-        rows,
-        columns,
-        seeds,
-        overrides,
-        args.config_dir,
-        args.render,
-        args.dry_run,
-        args.docs,
-        args.records,
-    )
+        name, table if metric is None else _of_metric(table, rows, metric), rows, columns, seeds, overrides,
+        args.config_dir, args.render, args.dry_run, args.docs, args.records, metric,
+    )  # fmt: skip
+
+
+def _of_metric(table: Table, rows: Sequence[str], metric: str) -> Table:
+    """The table with another metric for all of ``rows``; what papers say is of its own."""
+    require(metric != "", "metric=: say which figure of results.json, such as target_macro_f1")
+    own = [f"{row} ({table.rows[row].metric})" for row in rows if table.rows[row].metric]
+    others = ",".join(row for row in rows if not table.rows[row].metric)
+    hint = f"metric={metric}: not of rows with a metric of their own, {', '.join(own)}; add rows={others}"
+    require(not own, hint)
+    return replace(table, metric=metric, published={})
 
 
 def _is_elsewhere(key: str) -> bool:
