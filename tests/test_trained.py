@@ -193,3 +193,48 @@ def test_bad_words_of_export_are_one_clear_line(place, words, answer):
 def test_export_says_where_real_inputs_may_come_from(place, tmp_path):
     said = command("export", f"run={place / 'run'}", "out=m.pt2", cwd=tmp_path)  # theirs is not here
     assert said.returncode == 2 and "theirs: no such folder; or name pictures with root=" in said.stderr
+
+
+def evaluated(place, *words, code=0):
+    said = done("evaluate", f"run={place / 'run'}", "device=cpu", *words, cwd=place, code=code)
+    return said, {line[2:32].strip(): line[32:].strip() for line in said.stdout.splitlines()}
+
+
+def test_the_runs_own_test_data_gives_its_own_record(place, tmp_path):
+    record = transferlab.record(place / "run")
+    done("evaluate", f"run={place / 'run'}", "device=cpu", f"out={tmp_path / 'e.json'}", cwd=place)
+    found = json.loads((tmp_path / "e.json").read_text())
+    ours = {key: value for key, value in record.results.items() if key.startswith("target_") and key in found}
+    assert ours == {key: found[key] for key in ours} and "target_macro_f1" in ours and "target_ece" in ours
+    assert (found["split"], found["target_test_count"], found["trained_on_before"]) == ("test", 8, 0)
+    assert (tmp_path / "e.csv").read_text() == (place / "run" / "classes.csv").read_text()
+
+
+def test_a_folder_that_the_run_has_not_had_is_measured_whole(place, tmp_path):
+    rng = np.random.default_rng(3)
+    for label, name, count in ((1, "light", 5), (0, "dark", 4)):
+        (tmp_path / "new" / name).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(picture(rng, label)).save(tmp_path / "new" / name / f"{number}.png")
+    _, told = evaluated(place, "target=folder", f"target.root={tmp_path / 'new'}")
+    assert told["split"] == "all" and told["target test count"] == "9" and told["target accuracy"].startswith("1.0000")
+    mislabelled = tmp_path / "new" / "dark" / "wrong.png"
+    Image.fromarray(picture(rng, 1)).save(mislabelled)
+    _, told = evaluated(place, "target=folder", f"target.root={tmp_path / 'new'}")
+    assert told["target accuracy"].startswith("0.9000")
+    trained_on = next(iter(transferlab.record(place / "run").data["source_train"]["files"]))
+    mislabelled.write_bytes((place / "ours" / trained_on).read_bytes())
+    _, told = evaluated(place, "target=folder", f"target.root={tmp_path / 'new'}", "split=all")
+    assert told["trained on before"] == "1"
+
+
+@pytest.mark.parametrize("words, answer", [
+    (("method=dann",), "evaluate method=dann: no such key"),
+    (("split=most",), "split=most: allowed are train, test, all"),
+    (("out=a.csv",), "out=a.csv: a name that ends in .json is needed"),
+    (("target=folder", "target.root=nowhere"), "nowhere: no such folder"),
+    (("target=usps",), "class 0, 1, 2, … is none of the model's; the model knows dark, light"),
+])  # fmt: skip
+def test_bad_words_of_evaluate_are_one_clear_line(place, words, answer):
+    said, _ = evaluated(place, *words, code=2)
+    assert answer in said.stderr and len(said.stderr.splitlines()) == 1

@@ -22,6 +22,7 @@ from transferlab.data import Found
 from transferlab.errors import UserError
 from transferlab.files import write_text
 from transferlab.map import look_in
+from transferlab.reports.layouts import figure
 from transferlab.runs import COLLAPSED, DONE, RunFolder, identity, orphaned
 
 log = logging.getLogger("transferlab")
@@ -155,21 +156,10 @@ def _report(folder: RunFolder, config: Config, results: dict[str, Any]) -> None:
     for key in dict.fromkeys(shown):
         if key in results and (key != "images_per_second" or results[key]):  # of a closed form there are none
             value = results[key]
-            print(f"  {key.replace('_', ' '):26} {_figure(key, results) if isinstance(value, float) else value}")
+            print(f"  {key.replace('_', ' '):26} {figure(key, results) if isinstance(value, float) else value}")
     if (picture := folder.path / "figures" / "features.png").exists():
         print(f"  {'figures':26} {picture}")
     print(f"  {'folder':26} {folder.path}")
-
-
-def _figure(key: str, results: dict[str, Any]) -> str:
-    """A number of a run, with its 95 % interval and the test samples where it is measured on them."""
-    text = f"{results[key]:.4f}"
-    if (interval := results.get(f"{key}_interval")) is None:
-        return text
-    low, high = interval
-    domain = {"u": "target", "s": "source"}.get(key, key.partition("_")[0])
-    count = results[f"{domain}_test_count"]
-    return f"{text}  (95 %: {low:.4f} to {high:.4f}, {count} test samples)"
 
 
 def _start_logging(folder: RunFolder, parallel: bool) -> list[logging.Handler]:

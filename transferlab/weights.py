@@ -72,9 +72,7 @@ class Torchvision:
             self._entries: Any = torchvision.models.get_model_weights(model)
         except ValueError:
             have = f"{LITE0}, torchvision's classification models, and timm's with model=timm"
-            raise UserError(
-                f"model.name={model}: there are no trained weights of it; there are of {have}"
-            ) from None
+            raise UserError(f"model.name={model}: there are no trained weights of it; there are of {have}") from None
         self.names = tuple(self._entries.__members__)
 
     def recipe(self, weights: str) -> Recipe:

@@ -191,7 +191,7 @@ def _parted(module: nn.Sequential, domains: int) -> nn.Sequential:
 
 def _of_domains(norm: nn.BatchNorm2d, domains: int) -> BatchNorm:
     """A layer that begins as ``norm`` is, with statistics for each of so many domains."""
-    after = nn.Sequential(norm.drop, norm.act) if hasattr(norm, "act") else None  # timm's, with its activation
+    after = nn.Sequential(*norm.children()) or None  # timm's has its activation in it
     parted = BatchNorm(norm.num_features, domains, norm.eps, norm.momentum or 0.1, after)
     assert norm.running_mean is not None and norm.running_var is not None
     with torch.no_grad():

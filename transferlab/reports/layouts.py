@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 Rows = Sequence[dict[str, str]]
 _LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "→": r"$\to$", "–": "--", "−": "$-$", "~": r"\textasciitilde{}",
@@ -27,6 +28,17 @@ def spread(values: Sequence[float], half: float | None = None) -> str:
     digits = decimals(values, half)
     deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.{digits}f}{deviation}"
+
+
+def figure(key: str, results: Mapping[str, Any]) -> str:
+    """A number of a run, with its 95 % interval and the test samples where it is measured on them."""
+    text = f"{results[key]:.4f}"
+    if (interval := results.get(f"{key}_interval")) is None:
+        return text
+    low, high = interval
+    domain = {"u": "target", "s": "source"}.get(key, key.partition("_")[0])
+    count = results[f"{domain}_test_count"]
+    return f"{text}  (95 %: {low:.4f} to {high:.4f}, {count} test samples)"
 
 
 def count(finished: int, asked: int, collapsed: int = 0) -> str:

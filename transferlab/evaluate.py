@@ -1,0 +1,123 @@
+"""The verb evaluate: every metric of a trained model on data that its run has not had, or has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from transferlab import compatibility, plan, trained
+from transferlab.config import Config, from_plain, to_plain
+from transferlab.data.contract import IMAGES, Dataset, Found
+from transferlab.errors import nearest, require, some
+from transferlab.evaluation import evaluator
+from transferlab.files import csv_text, expanded, write_json, write_text
+from transferlab.inputs import held
+from transferlab.reports import layouts
+from transferlab.reports.layouts import figure
+from transferlab.runs import choices_of
+from transferlab.trained import TrainedModel
+
+DEFAULTS = {"run": "", "out": "", "split": "", "device": "auto"}
+SPLITS = {"train": ("train",), "test": ("test",), "all": ("train", "test")}
+
+
+def run(words: Sequence[str]) -> int:
+    """Print the record, and write it to ``out`` where that is named."""
+    options, of_data = _parted(words)
+    require(options["run"] != "", "evaluate: say which run's folder, with run=…")
+    out = expanded(options["out"]) if options["out"] else None
+    require(out is None or out.suffix == ".json", f"out={options['out']}: a name that ends in .json is needed")
+    model = trained.load(options["run"], options["device"])
+    with choices_of(expanded(options["run"])):
+        found = compatibility.domain(_config(model.config, of_data), "target")
+    require(bool(found.classes), f"target={found.name}: has no labels to evaluate by")
+    split = options["split"] or _split(model, found)
+    require(split in SPLITS, f"split={split}: allowed are {', '.join(SPLITS)}")
+    parts = [found.load(name) for name in SPLITS[split]]
+    measured, had = _measured(model, found, parts), _had(model)
+    repeated = sum(known in had for data in parts for known in data.provenance.get("files", {}).values())
+    told = {
+        "run": str(expanded(options["run"])), "target": found.name, "edition": found.edition, "split": split,
+        "trained_on_before": repeated, **measured.record,
+    }  # fmt: skip
+    if out is not None:
+        write_json(out, told)
+        write_text(out.with_suffix(".csv"), csv_text(measured.class_rows))
+    _show(told, measured.class_rows)
+    return 0
+
+
+def _parted(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """The verb's own options, and the words that say what data."""
+    own = [word for word in words if word.partition("=")[0] in DEFAULTS]
+    of_data = [word for word in words if word not in own]
+    allowed = [*DEFAULTS, "target", "target.<option>", "data.<option>"]
+    for word in of_data:
+        key = word.partition("=")[0]
+        fits = "=" in word and (key == "target" or key.startswith(("target.", "data.")))
+        require(fits, f"evaluate {word}: no such key; allowed are {', '.join(allowed)}{nearest(key, allowed)}")
+    return DEFAULTS | dict(word.split("=", 1) for word in own), of_data
+
+
+def _config(of_run: Config, words: Sequence[str]) -> Config:
+    """The run's config with the target and the places of data that ``words`` name, and its own where they do not."""
+    named = {plan.key_of(word) for word in words}
+    words = list(words) if "target" in named else [f"target={of_run.names['target']}", *words]
+    given, plain = plan.plain(plan.one(plan.arguments(words))[0]), to_plain(of_run)
+    for section in ("target", "data"):
+        whole = section == "target" and "target" in named
+        taken = {key: value for key, value in given[section].items() if whole or f"{section}.{key}" in named}
+        plain[section] = taken if whole else plain[section] | taken
+    return from_plain(plain)
+
+
+def _had(model: TrainedModel) -> set[str]:
+    """SHA-256 of the pictures that the run has trained on, with labels or without."""
+    return {
+        known for split in ("source_train", "target_train") for known in model.data[split].get("files", {}).values()
+    }
+
+
+def _split(model: TrainedModel, found: Found) -> str:
+    """What to measure where nothing is said: the test part, or all of a folder of which the run has had nothing."""
+    if found.classes_in is None:
+        return "test"
+    files = {known for split in ("train", "test") for known in found.load(split).provenance["files"].values()}
+    return "test" if files & _had(model) else "all"
+
+
+def _labels(model: TrainedModel, found: Found, data: Dataset) -> np.ndarray:
+    """Labels int64 [N] of a split of ``found`` as numbers of the model's classes."""
+    unknown = [name for name in found.classes if name not in model.classes]
+    known = f"the model knows {some(model.classes)}; choose with target.classes=[…]"
+    require(not unknown, f"target={found.name}: class {some(unknown)} is none of the model's; {known}")
+    assert data.labels is not None
+    return np.array([model.classes.index(name) for name in found.classes])[data.labels]
+
+
+def _scores(model: TrainedModel, found: Found, data: Dataset) -> np.ndarray:
+    """Scores float32 [N, C] of a split: pictures, features of them, or other inputs that the model takes."""
+    size = model.size if found.kind == IMAGES else None
+    inputs = held(data.inputs, np.arange(len(data)), size, model.device, model.config.data.resident)
+    return model.scores(inputs)
+
+
+def _measured(model: TrainedModel, found: Found, parts: Sequence[Dataset]) -> evaluator.Measured:
+    scores = np.concatenate([_scores(model, found, data) for data in parts])
+    labels = np.concatenate([_labels(model, found, data) for data in parts])
+    return evaluator.measured(model.predictor, "target", scores, labels, model.classes)
+
+
+def _show(record: Mapping[str, Any], class_rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the record's figures, and the table of classes."""
+    for key, value in record.items():
+        if isinstance(value, str | int | float):
+            print(f"  {key.replace('_', ' '):30} {figure(key, record) if isinstance(value, float) else value}")
+    if class_rows:
+        print("", layouts.text([{key: _short(value) for key, value in row.items()} for row in class_rows]), sep="\n")
+
+
+def _short(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
