@@ -85,6 +85,9 @@ def _check_labels(config: Config, sees: Sees, found: Mapping[str, Found]) -> Non
         few = getattr(config, role).per_class
         where = f"{role}.per_class={few}"
         require(few is None or sight == LABELLED, f"{where}: {method} sees no {role} labels, and this would use them")
+        both_ways = getattr(getattr(config, role), "transductive", False) and sight == LABELLED
+        learns = f"{method} learns from {role} labels, and would be tested on them"
+        require(not both_ways, f"{role}.transductive=true: {learns}")
         labels = bool(found[role].classes)
         require(labels or sight != LABELLED, f"{method}: learns from {role} labels; {found[role].name} has none")
     ours, theirs = found["source"].classes, found["target"].classes

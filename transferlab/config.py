@@ -220,7 +220,7 @@ class Config:
         for role in ("source", "target"):
             for place in places(getattr(self, role)):
                 del plain[role][place]
-        for section in ("method", "model", "train"):
+        for section in ("method", "source", "target", "model", "train"):
             for f in dataclasses.fields(getattr(self, section)):
                 if f.metadata.get("added") and plain[section][f.name] == f.default:
                     del plain[section][f.name]

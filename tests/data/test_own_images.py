@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import labels_are_known
+import transferlab
+from tests.conftest import command, done, labels_are_known
 from transferlab import data
 from transferlab.config import DataConfig
 from transferlab.data import content
@@ -421,3 +422,28 @@ def test_a_class_keeps_its_only_training_image(tmp_path):
     grouped = dataclasses.replace(train, groups=np.arange(12) // 2)
     assert len(split_rows(grouped, 5000, labelled=True)[1]) == 0
     assert len(split_rows(grouped, 0)[1]) == 0
+
+
+def test_transductive_data_is_seen_whole_and_tested_whole(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("dark", "light"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for number in range(10):
+            pixels = rng.integers(0, 128, (8, 8, 3), np.uint8) + 100 * (name == "light")
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "mine" / name / f"{number}.png")
+    options = folder.Config(root=str(tmp_path / "mine"), transductive=True, size=8)
+    found = folder.find(options, DataConfig())
+    train, test = found.load("train"), found.load("test")
+    assert len(train) == len(test) == 20 and np.array_equal(train.inputs, test.inputs)
+    assert train.provenance["transductive"] and dict(found.idle) == {"test_fraction": "transductive=true"}
+    words = (
+        "source=folder", "source.root=mine", "target=folder", "target.root=mine", "model=lenet", "train.steps=2",
+        "model.input_size=32", "train.batch_size=4", "figures=false", "device=cpu", "target.transductive=true",
+    )  # fmt: skip
+    said = command("method=target_only", *words, cwd=tmp_path)
+    assert said.returncode == 2 and len(said.stderr.splitlines()) == 1
+    assert "target.transductive=true: method=target_only learns from target labels, and would be tested" in said.stderr
+    said = command("method=dann", *words, "source.transductive=true", cwd=tmp_path)
+    assert said.returncode == 2 and "source.transductive=true: method=dann learns from source labels" in said.stderr
+    done("method=dann", *words, "hydra.run.dir=run", cwd=tmp_path)
+    assert transferlab.record(tmp_path / "run").results["target_test_count"] == 20

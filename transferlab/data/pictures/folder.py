@@ -21,7 +21,7 @@ from transferlab.data.split import held_out
 from transferlab.data.stored import Samples, kept, of_rows
 from transferlab.errors import require, some
 from transferlab.files import expanded, sha256
-from transferlab.options import place
+from transferlab.options import added, place
 
 log = logging.getLogger(__name__)
 VERSION = 2
@@ -43,6 +43,10 @@ class Sized(Selection):
 
     test_fraction: float = TEST_FRACTION
     """Share of each class that is kept for testing where there is no train/ and test/."""
+
+    transductive: bool = added(False)
+    """true: all images are seen without labels, and all are for testing, as in papers on unsupervised adaptation; for a
+    domain whose labels the method does not see."""
 
     def __post_init__(self) -> None:
         require(self.size is None or 8 <= self.size <= 512, f"size={self.size}: allowed is 8 to 512 pixels")
@@ -80,8 +84,14 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
     labels = {path: label for part in tree.images.values() for label, each in enumerate(classes) for path in part[each]}
     named = {path.relative_to(root).as_posix(): path for path in files}
     content = digest(named, VERSION, check=lambda: check(files))
-    rows = {split: np.array([row for row, path in enumerate(files) if split_of[path] == split], np.int64)
-            for split in ("train", "test")}  # fmt: skip
+    rows = {
+        split: np.array(
+            [r for r, path in enumerate(files) if options.transductive or split_of[path] == split], np.int64
+        )
+        for split in ("train", "test")
+    }
+    if options.transductive:
+        more = {**more, "transductive": "true"}
 
     def unchanged() -> None:
         require(digest(named, VERSION) == content, f"{root}: changed while it was read; start the command again")
@@ -92,7 +102,7 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
     @cache
     def checksums() -> dict[str, str]:
         each = _checksums(name, content, tree, unchanged)
-        _note_repeats(tree, each, split_of)
+        _note_repeats(tree, each, {} if options.transductive else split_of)
         return each
 
     def load(split: str) -> Dataset:
@@ -102,6 +112,8 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
         return Dataset(pixels, of_split(split).labels, classes, record)
 
     idle = {"test_fraction": "train/ and test/"} if divided else {}
+    if options.transductive:
+        idle = {"test_fraction": "transductive=true"}
     return Found(
         name, edition, classes, IMAGES, (3, size, size), load, content, remark=tree.remark,
         labels=of_split, idle=idle, classes_in=None if divided else root,
@@ -155,7 +167,7 @@ def _note_repeats(tree: Tree, checksums: Mapping[str, str], split_of: Mapping[Pa
     for of, where in ((split_of, "both in training and test data"), (class_of, "in two classes")):
         pairs = []
         for paths in same.values():
-            other = next((path for path in paths if of[path] != of[paths[0]]), None)
+            other = next((path for path in paths if of.get(path) != of.get(paths[0])), None)
             if other is not None:
                 pairs.append(f"{tree.name(paths[0])} = {tree.name(other)}")
         if pairs:
