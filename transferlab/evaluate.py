@@ -31,7 +31,7 @@ def run(words: Sequence[str]) -> int:
     require(out is None or out.suffix == ".json", f"out={options['out']}: a name that ends in .json is needed")
     model = trained.load(options["run"], options["device"])
     with choices_of(expanded(options["run"])):
-        found = compatibility.domain(_config(model.config, of_data), "target")
+        found = compatibility.domain(_config(model.config, of_data), "target", seen=False)
     require(bool(found.classes), f"target={found.name}: has no labels to evaluate by")
     split = options["split"] or _split(model, found)
     require(split in SPLITS, f"split={split}: allowed are {', '.join(SPLITS)}")
@@ -98,7 +98,7 @@ def _labels(model: TrainedModel, found: Found, data: Dataset) -> np.ndarray:
 
 
 def _scores(model: TrainedModel, found: Found, data: Dataset) -> np.ndarray:
-    """Scores float32 [N, C] of a split: pictures, features of them, or other inputs that the model takes."""
+    """Scores float32 [N, C] of a split: of pictures, or of other inputs that the model takes."""
     size = model.size if found.kind == IMAGES else None
     inputs = held(data.inputs, np.arange(len(data)), size, model.device, model.config.data.resident)
     return model.scores(inputs)

@@ -23,6 +23,7 @@ from transferlab.inputs import Inputs, at_once, resize
 from transferlab.map import method_schema
 from transferlab.models import predictor as predictors
 from transferlab.models.clusters import Clusters
+from transferlab.models.frozen import at_a_time, frozen
 from transferlab.models.predictor import Predictor
 from transferlab.runs import PREDICTOR, choices_of, config_in
 
@@ -113,9 +114,10 @@ class TrainedModel(nn.Module):
         return self.predictor(features, self.domain)[1].float()
 
     @torch.no_grad()
-    def scores(self, inputs: Inputs, of: nn.Module | None = None) -> np.ndarray:
-        """Scores float32 [N, C] of inputs [N, ...], some at a time; of: the model itself, or a part of it."""
-        answers = [(of or self)(part.to(self.device)).cpu() for part in inputs.split(min(64, at_once(inputs.shape)))]
+    def scores(self, inputs: Inputs) -> np.ndarray:
+        """Scores float32 [N, C] of inputs [N, ...] as the model takes them, some at a time."""
+        size = at_once(inputs.shape) if self.backbone is None else at_a_time(self.device)
+        answers = [self(part.to(self.device)).cpu() for part in inputs.split(size)]
         return torch.cat(answers).numpy() if answers else np.empty((0, len(self.classes)), np.float32)
 
     def predict(self, inputs: Picture | Sequence[Picture] | Inputs) -> Predictions:
@@ -224,8 +226,6 @@ def _backbone(config: Config, data: dict[str, Any]) -> nn.Module | None:
     model = config.model
     if not model.frozen or not method_schema(config.names["method"]).sees.net:
         return None
-    from transferlab.models.frozen import frozen
-
     had = {split.get("weights_sha256") for split in data.values()}
     known = weights.digest(model.name, model.weights, config.data.download)
     here = f"model.weights={model.weights}: {weights.file(model.name, model.weights)}"

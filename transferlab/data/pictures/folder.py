@@ -30,6 +30,8 @@ PIECE = 64
 """Images that are decoded at a time."""
 SIZE = 32
 """Pixels that images are read at where no net says how many."""
+BOTH = "train and test"
+"""Where an image is that the method sees, and that is for testing too."""
 TEST_FRACTION = 0.2
 """Share of each class for testing where neither the data nor the user says which."""
 
@@ -80,18 +82,12 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
     size = options.size or SIZE
     files, divided, classes = tree.files, "test" in tree.images, tuple(tree.images["train"])
     edition = "full" if whole in (None, len(files)) else f"subset-{len(files)}"
-    split_of = _splits(tree, options.test_fraction)
+    split_of = dict.fromkeys(files, BOTH) if options.transductive else _splits(tree, options.test_fraction)
     labels = {path: label for part in tree.images.values() for label, each in enumerate(classes) for path in part[each]}
     named = {path.relative_to(root).as_posix(): path for path in files}
     content = digest(named, VERSION, check=lambda: check(files))
-    rows = {
-        split: np.array(
-            [r for r, path in enumerate(files) if options.transductive or split_of[path] == split], np.int64
-        )
-        for split in ("train", "test")
-    }
-    if options.transductive:
-        more = {**more, "transductive": "true"}
+    rows = {split: np.array([row for row, path in enumerate(files) if split in split_of[path]], np.int64)
+            for split in ("train", "test")}  # fmt: skip
 
     def unchanged() -> None:
         require(digest(named, VERSION) == content, f"{root}: changed while it was read; start the command again")
@@ -102,7 +98,7 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
     @cache
     def checksums() -> dict[str, str]:
         each = _checksums(name, content, tree, unchanged)
-        _note_repeats(tree, each, {} if options.transductive else split_of)
+        _note_repeats(tree, each, split_of)
         return each
 
     def load(split: str) -> Dataset:
@@ -111,12 +107,10 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
         pixels = of_rows(_pixels(name, content, tree, size, unchanged), rows[split])
         return Dataset(pixels, of_split(split).labels, classes, record)
 
-    idle = {"test_fraction": "train/ and test/"} if divided else {}
-    if options.transductive:
-        idle = {"test_fraction": "transductive=true"}
+    why = "transductive=true" if options.transductive else "train/ and test/" if divided else ""
     return Found(
         name, edition, classes, IMAGES, (3, size, size), load, content, remark=tree.remark,
-        labels=of_split, idle=idle, classes_in=None if divided else root,
+        labels=of_split, idle={"test_fraction": why} if why else {}, classes_in=None if divided else root,
     )  # fmt: skip
 
 
@@ -167,7 +161,7 @@ def _note_repeats(tree: Tree, checksums: Mapping[str, str], split_of: Mapping[Pa
     for of, where in ((split_of, "both in training and test data"), (class_of, "in two classes")):
         pairs = []
         for paths in same.values():
-            other = next((path for path in paths if of.get(path) != of.get(paths[0])), None)
+            other = next((path for path in paths if of[path] != of[paths[0]]), None)
             if other is not None:
                 pairs.append(f"{tree.name(paths[0])} = {tree.name(other)}")
         if pairs:
