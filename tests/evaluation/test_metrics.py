@@ -227,7 +227,7 @@ def test_macro_f1_lies_in_its_interval_as_often_as_said(right, shares):
         pairs = np.random.default_rng(seed).choice(classes**2, 100, p=joint.ravel())
         return metrics.macro_f1(np.eye(classes)[pairs % classes], pairs // classes, classes)
 
-    assert 0.925 < held(figure, truth, 2000) < 0.99  # Wilson's own, of 100 samples and .9, is 0.936
+    assert 0.92 < held(figure, truth, 2000) < 0.99  # Wilson's own, of 100 samples and .9, is 0.936
 
 
 @pytest.mark.parametrize(("distance", "share"), [(0.5, 0.5), (1.8, 0.25), (3.0, 0.1)])
