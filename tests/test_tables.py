@@ -375,6 +375,7 @@ def test_a_table_is_of_the_one_metric_that_is_asked_for(tiny, monkeypatch, capsy
         assert line["metric"] == "target_macro_f1" and float(line["value"]) == results["target_macro_f1"]
         assert [float(line["low"]), float(line["high"])] == results["target_macro_f1_interval"]
     assert len(lines) == 2 and "paper" not in said and "their influence" in said and "Wilson" not in said
+    assert said.startswith("A tiny table, target macro F1\n")
     page = (path / "f1" / "tiny.md").read_text()
     assert "metric=target_macro_f1\n" in page
     assert cli.table([*asked, "--from", "f1/tiny.csv", "--docs", "again"]) == 0
@@ -384,6 +385,14 @@ def test_a_table_is_of_the_one_metric_that_is_asked_for(tiny, monkeypatch, capsy
     assert cli.table([*words, "device.threads=1", "--render", "--docs", "own"]) == 0
     with pytest.raises(UserError, match="own/tiny.csv: is of the metric of its file; leave out metric="):
         cli.table([*asked, "--from", "own/tiny.csv"])
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_no_title_speaks_of_another_metric_than_the_table_is_of(name):
+    table = tables.load(name, None)
+    words = [name, "rows=" + ",".join(row for row, asked in table.rows.items() if not asked.metric)]
+    title = tables.request([*words, "metric=target_auroc"]).table.title
+    assert title.endswith(", target AUROC") and "accuracy" not in title and title.split(",")[0] in table.title
 
 
 def test_two_metrics_are_not_compared_even_where_neither_is_an_accuracy():
