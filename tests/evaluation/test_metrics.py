@@ -282,7 +282,7 @@ def test_all_metrics_of_many_samples_or_classes_take_moments():
 def test_a_run_leaves_the_table_of_its_classes_beside_its_record(tmp_path, no_data):
     """Except for clusters, whose record is as it was: they are of no class before they are matched with labels."""
     folder = testing.finished(testing.tiny("source_only", {}), tmp_path / "run")
-    with (folder.path / metrics.CLASSES).open() as file:
+    with (folder.path / "classes.csv").open() as file:
         rows = list(csv.DictReader(file))
     results = folder.results
     assert [float(row["recall"]) for row in rows] == pytest.approx(results["target_class_accuracies"], abs=1e-4)
@@ -295,5 +295,5 @@ def test_a_run_leaves_the_table_of_its_classes_beside_its_record(tmp_path, no_da
     assert not {"target_macro_f1", "target_auroc", "target_ece"} & {key for row in folder.read_metrics() for key in row}
     options = {"samples": 40, "source_samples": 40, "restarts": 1, "feature_clusters": 4}
     clusters = testing.finished(testing.tiny("self_taught_clustering", options), tmp_path / "clusters")
-    assert not (clusters.path / metrics.CLASSES).exists() and "target_macro_f1" not in clusters.results
+    assert not (clusters.path / "classes.csv").exists() and "target_macro_f1" not in clusters.results
     assert "nmi" in clusters.results and "target_mean_class_accuracy" in clusters.results
