@@ -29,6 +29,23 @@ def test_a_class_of_one_sample_leaves_room_for_doubt():
     assert low < 0.7 and high == 1
 
 
+def test_the_influence_of_shares_gives_wilsons_interval():
+    hits = np.arange(50) < 40
+    assert intervals.of_influence(0.8, hits - 0.8, 1000) == pytest.approx(intervals.wilson(0.8, 50))
+    assert intervals.of_influence(0.8, hits - 0.8, 20) == intervals.wilson(0.8, 20)
+    assert intervals.of_influence(1.0, np.zeros(50), 50) == intervals.wilson(1.0, 50)
+
+
+def test_a_sum_of_large_gaps_has_a_normal_interval_and_one_of_noise_begins_at_0():
+    gaps, errors = np.array([0.2, 0.1]), np.array([0.003, 0.004])
+    half = intervals.Z * 0.005
+    assert intervals.of_gaps(gaps, errors, 0.0) == pytest.approx((0.3 - half, 0.3 + half), abs=1e-6)
+    half = intervals.Z * 0.013
+    assert intervals.of_gaps(gaps, errors, 0.012) == pytest.approx((0.3 - half, 0.3 + half), abs=1e-6)
+    low, high = intervals.of_gaps(np.array([0.003, 0.004, 0.0]), np.array([0.003, 0.004, 0.001]), 0.0)
+    assert low == 0 and 0.01 < high < 0.02
+
+
 def test_over_seeds_is_students():
     values = [0.7, 0.72, 0.77, 0.71]
     expected = scipy.stats.t.interval(0.95, 3, np.mean(values), scipy.stats.sem(values))
@@ -38,6 +55,8 @@ def test_over_seeds_is_students():
     assert high == 1 and low == intervals.over_seeds([0.96, 0.98])[0]
     assert intervals.of_metric([0.07, 0.12], "source_accuracy")[0] == 0
     assert intervals.of_metric([0.96, 0.98], "cluster_entropy")[1] > 1
+    for name in ("target_macro_f1", "target_auroc", "target_ece"):
+        assert intervals.of_metric([0.96, 0.98], name)[1] == 1
 
 
 def test_only_the_seeds_of_both_are_paired():

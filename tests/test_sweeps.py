@@ -159,6 +159,28 @@ def test_compare_weighs_every_pair_alike(tmp_path):
     assert text.endswith("3 of 3") and len(text.split("Over all of these")) == 2
 
 
+def test_another_metric_than_the_headline_is_compared(tmp_path, capsys):
+    for seed in (0, 1, 2):
+        job(tmp_path, "source_only", seed, target_accuracy=0.5, target_ece=0.30 + seed / 100)
+        job(tmp_path, "dann", seed, target_accuracy=0.6, target_ece=0.20 + seed / 99)
+    job(tmp_path, "deep_coral", 0, target_accuracy=0.5)  # made before it was measured
+    text = compared(finished(tmp_path, "target_ece"))
+    assert text.count("target ECE") == 2 and "-0.0999" in text and text.splitlines()[1].endswith("helps")
+    assert "deep_coral" not in text and "passed over, without target_ece: 1" in capsys.readouterr().err
+    with pytest.raises(UserError, match="metric=target_eze: no run in .* did you mean target_ece"):
+        finished(tmp_path, "target_eze")
+
+
+def test_the_best_by_a_calibration_error_is_the_lowest(tmp_path, capsys):
+    for seed, error in enumerate((0.2, 0.1, 0.3)):
+        job(tmp_path, "dann", seed, target_ece=error, target_macro_f1=error)
+    for best, order in (("target_ece", ["1", "0", "2"]), ("target_macro_f1", ["2", "0", "1"])):
+        assert cli.list_runs([str(tmp_path), f"best={best}"]) == 0
+        head, *lines = capsys.readouterr().out.split("\n\n")[0].splitlines()
+        seeds = head.index("seed")
+        assert [line[seeds] for line in lines] == order and best in head
+
+
 def test_the_runs_of_a_folder_are_listed(tmp_path, capsys):
     for seed, bnm in enumerate((0.3, 0.9, 0.6)):
         folder = job(tmp_path / "deep" / "er", "dann", seed, target_accuracy=0.5 + seed / 10, validator_bnm=bnm).folder

@@ -227,6 +227,9 @@ BAD = {
     "tiny hydra.sweep.dir=${nope}": "hydra.sweep.dir: Interpolation key 'nope' not found",
     "tiny --rendr": "unrecognized arguments: --rendr",
     "tiny hydra.sweep.subdir=x": "a table names its folders itself",
+    "tiny metric=": "metric=: say which figure of results.json",
+    "tiny metric=target_auroc": "metric=target_auroc: not of rows with a metric of their own, source_oracle "
+    r"\(oracle_target_accuracy\); add rows=source_only,diverging,target_only",
     "tinny": "table=tinny: no such table; allowed are .*did you mean tiny",
     "": "table: say which; allowed are",
 }
@@ -352,6 +355,65 @@ def test_rows_of_another_metric_say_so_and_are_not_compared():
         "target accuracy", "target accuracy, mean per class",
     ]  # fmt: skip
     assert table_entries.flat(asked.table, found)[1]["difference"] is None
+
+
+def test_a_table_is_of_the_one_metric_that_is_asked_for(tiny, monkeypatch, capsys):
+    """All of it, in a folder of its own, without what papers say of another one; and so from its record."""
+    path, env, *_ = tiny
+    monkeypatch.chdir(path)
+    for key, value in env.items():
+        monkeypatch.setenv(key, value)
+    words = ["tiny", "--config-dir", "conf", "rows=source_only,target_only", "columns=mnist_usps", "seeds=1"]
+    asked = [*words, "metric=target_macro_f1"]
+    assert cli.table([*asked, "device.threads=1", "--render", "--docs", "f1"]) == 0
+    said = capsys.readouterr().out
+    (folder,) = [line for line in said.splitlines() if line.startswith("outputs/tables/tiny-")]
+    with (path / folder / "runs.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    for line in lines:
+        results = json.loads((path / "outputs" / "sweep" / line["run"] / "results.json").read_text())
+        assert line["metric"] == "target_macro_f1" and float(line["value"]) == results["target_macro_f1"]
+        assert [float(line["low"]), float(line["high"])] == results["target_macro_f1_interval"]
+    assert len(lines) == 2 and "paper" not in said and "their influence" in said and "Wilson" not in said
+    assert said.startswith("A tiny table, target macro F1\n")
+    page = (path / "f1" / "tiny.md").read_text()
+    assert "metric=target_macro_f1\n" in page
+    assert cli.table([*asked, "--from", "f1/tiny.csv", "--docs", "again"]) == 0
+    assert (path / "again" / "tiny.md").read_text() == page
+    with pytest.raises(UserError, match="f1/tiny.csv: is of metric=target_macro_f1; add metric=target_macro_f1"):
+        cli.table([*words, "--from", "f1/tiny.csv"])
+    assert cli.table([*words, "device.threads=1", "--render", "--docs", "own"]) == 0
+    with pytest.raises(UserError, match="own/tiny.csv: is of the metric of its file; leave out metric="):
+        cli.table([*asked, "--from", "own/tiny.csv"])
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_no_title_speaks_of_another_metric_than_the_table_is_of(name):
+    table = tables.load(name, None)
+    words = [name, "rows=" + ",".join(row for row, asked in table.rows.items() if not asked.metric)]
+    title = tables.request([*words, "metric=target_auroc"]).table.title
+    assert title.endswith(", target AUROC") and "accuracy" not in title and title.split(",")[0] in table.title
+
+
+def test_two_metrics_are_not_compared_even_where_neither_is_an_accuracy():
+    for metric in ("target_macro_f1", "target_auroc", "nmi"):
+        found = flat([*LINES[:3], *lines_of("a_b|c", [0.8, 0.8, 0.8], metric=metric), *LINES[6:]])
+        assert found["a_b|c"]["difference"] is None and found["a_b|c"]["verdict"] == ""
+        lines = [line for row in ("low", "a_b|c") for line in lines_of(row, [0.8, 0.8, 0.8], metric=metric)]
+        assert flat(lines, published={})["a_b|c"]["difference"] == 0
+
+
+def test_of_a_calibration_error_less_is_better_and_there_is_no_gap():
+    levels = {"low": 0.3, "a_b|c": 0.2, "up": 0.4}
+    lines = [line for row, level in levels.items()
+             for line in lines_of(row, [level, level + 0.01, level - 0.01], metric="target_ece")]  # fmt: skip
+    found = flat(lines, published={})
+    assert (found["a_b|c"]["verdict"], found["up"]["verdict"]) == ("helps", "harms")
+    assert [line["gap_closed"] for line in found.values()] == 3 * [None]
+    notes = table_pages.footnotes(made(), table_entries.entries(made().table, lines))
+    assert not any("no gap" in note for note in notes) and any("bins' noise" in note for note in notes)
+    beside = table_entries.entries(made().table, [*LINES[:3], *lines[3:6]])
+    assert table_pages.row_names(beside) == {"low": "low", "a_b|c": "a_b|c [target ECE]"}
 
 
 def test_an_oracle_is_told_to_help_by_no_table():

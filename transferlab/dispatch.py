@@ -19,7 +19,6 @@ from transferlab.data import Found
 from transferlab.data.contract import IMAGES, Dataset
 from transferlab.devices import pick_device
 from transferlab.errors import require, some
-from transferlab.evaluation import metrics
 from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Measured, Truth, forgetting, selections
 from transferlab.evaluation.pictures import Pictures
 from transferlab.files import csv_text, expanded, write_json, write_text
@@ -80,7 +79,7 @@ def run(
 def _write_measured(folder: Path, class_rows: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> None:
     """Write results.json and, where there are ``class_rows``, the table of the target's classes."""
     if class_rows:
-        write_text(folder / metrics.CLASSES, csv_text(class_rows))
+        write_text(folder / "classes.csv", csv_text(class_rows))
     write_json(folder / "results.json", results)
 
 

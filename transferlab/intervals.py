@@ -66,6 +66,8 @@ def of_gaps(gaps: np.ndarray, errors: np.ndarray, spread: float) -> Interval:
     def end(sign: int) -> float:
         """The sum whose estimate is expected ``sign`` * Z errors away from what was found."""
         low, high = least, step
+        if _folded(gaps, errors, spread, low, sign)[1] >= found:
+            return 0.0
         while _folded(gaps, errors, spread, high, sign)[1] < found:
             high += high - low
         for _ in range(50):

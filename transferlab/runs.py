@@ -46,10 +46,10 @@ DAMAGED = "damaged"
 """Status of a run whose record has changed since it was written."""
 PREDICTOR = "checkpoints/predictor.safetensors"
 RECORDS = (
-    "config.json", "data.json", "environment.json", "results.json", "metrics.csv", "figures/features.csv",
-    PREDICTOR,
+    "config.json", "data.json", "environment.json", "results.json", "metrics.csv", "classes.csv",
+    "figures/features.csv", PREDICTOR,
 )  # fmt: skip
-"""The files of a run that are read again, except for status.json, which says what is in them."""
+"""What a run has found, and the files that are read again, except for status.json, which says what is in them."""
 EARLY = (".hydra", "run.log", ".lock", "config.json")
 """What a run that died before its first status may have left."""
 

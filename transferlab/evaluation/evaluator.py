@@ -65,7 +65,7 @@ class Measured:
     record: dict[str, Any]
     """For results.json."""
     class_rows: list[dict[str, Any]]
-    """Of the file :data:`metrics.CLASSES`; none of clusters, which only the labels make answers."""
+    """Of the file classes.csv; none of clusters, which only the labels make answers."""
     confusion: np.ndarray
     """int64 [C, C]."""
 

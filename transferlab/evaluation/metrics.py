@@ -17,8 +17,7 @@ MOST = 1000
 BINS = 15
 """Bins of confidence of the calibration error, equally wide (Guo et al., ICML 2017)."""
 LARGEST = float(np.finfo(np.float32).max)
-CLASSES = "classes.csv"
-"""The file of :func:`class_rows` in a run's folder."""
+"""What an infinite score counts as."""
 
 
 def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -103,7 +102,7 @@ def classification(domain: str, scores: np.ndarray, labels: np.ndarray, classes:
     there is no calibration error. Where all samples are of one class there is no AUROC.
     """
     record = {f"{domain}_test_count": len(labels), **accuracies(domain, scores, labels, classes)}
-    scores = scores.clip(-LARGEST, LARGEST)  # of infinite ones there are no differences
+    scores = scores.clip(-LARGEST, LARGEST)
     figures = {"macro_f1": macro_f1(scores, labels, classes), "auroc": auroc(scores, labels, classes, logits)}
     if logits:
         figures["ece"] = calibration_error(scores, labels)
@@ -220,7 +219,8 @@ def calibration_error(scores: np.ndarray, labels: np.ndarray) -> Figure:
     shares = (hits + 2) / (size + 4)
     errors = np.sqrt(size * shares * (1 - shares)) / count
     spread = math.sqrt(max(0.0, float((gaps**2 * count / size).sum() - gaps.sum() ** 2)) / count)
-    return float(gaps.sum()), intervals.of_gaps(gaps, errors, spread)
+    low, high = intervals.of_gaps(gaps, errors, spread)
+    return float(gaps.sum()), (low, min(1.0, high))
 
 
 def class_rows(scores: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -144,7 +144,7 @@ def _line(asked: Request, answer: Answer, edition: str) -> Line:
         return Line(*where, state, reason, metric, passed_over=passed_over, command=asked.command)
     results, state, reason = record.results, record.state, str(record.status.get("reason", ""))
     if results and metric not in record.numbers:
-        state, reason = f"no {metric}", f"results.json has {', '.join(record.numbers)}"
+        state, reason = f"no {metric}", f"results.json has {_main(record.numbers)}"
     low, high = results.get(f"{metric}_interval", (None, None))
     device = record.environment
     return Line(
@@ -157,6 +157,12 @@ def _line(asked: Request, answer: Answer, edition: str) -> Line:
         source=_domain(cell, record, "source"), target=_domain(cell, record, "target"),
         run=record.path.name, code=_made_by(device), passed_over=passed_over, command=asked.command,
     )  # fmt: skip
+
+
+def _main(numbers: Sequence[str]) -> str:
+    """The names of a record's numbers, without those of validators and of what they chose."""
+    main = [name for name in numbers if not name.startswith(("validator_", "chosen_by_"))]
+    return ", ".join(main + ["…"] * (len(main) < len(numbers)))
 
 
 def _domain(cell: Cell, record: Record, role: str) -> str:

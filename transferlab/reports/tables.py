@@ -17,7 +17,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from transferlab import compatibility, idle, plan
+from transferlab import compatibility, idle, naming, plan
 from transferlab.build import build
 from transferlab.config import Config, conf_dir
 from transferlab.data import Found
@@ -226,13 +226,14 @@ def request(words: Sequence[str]) -> Request:
 
 
 def _of_metric(table: Table, rows: Sequence[str], metric: str) -> Table:
-    """The table with another metric for all of ``rows``; what papers say is of its own."""
+    """The table with another metric for all of ``rows``, which its title names; what papers say is of the file's."""
     require(metric != "", "metric=: say which figure of results.json, such as target_macro_f1")
     own = [f"{row} ({table.rows[row].metric})" for row in rows if table.rows[row].metric]
     others = ",".join(row for row in rows if not table.rows[row].metric)
     hint = f"metric={metric}: not of rows with a metric of their own, {', '.join(own)}; add rows={others}"
     require(not own, hint)
-    return replace(table, metric=metric, published={})
+    title = f"{re.sub(r', [^,]*accuracy.*', '', table.title)}, {naming.metric_words(metric)}"
+    return replace(table, title=title, metric=metric, published={})
 
 
 def _is_elsewhere(key: str) -> bool:
