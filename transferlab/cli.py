@@ -201,16 +201,20 @@ def _own_choices(verb: str, words: Sequence[str], *flags: str) -> list[str]:
 def compare(words: Sequence[str]) -> int:
     """Compare the finished runs in a folder: figures with their intervals, and pictures of them together.
 
-    transferlab compare <folder> [--config-dir <folder>]
+    transferlab compare <folder> [metric=<figure>] [--config-dir <folder>]
 
-    --config-dir: where choices of your own are now, if they have moved since the runs.
+    metric=: which figure of results.json, such as target_macro_f1, instead of each method's own. --config-dir: where
+    choices of your own are now, if they have moved since the runs.
     """
     from transferlab.reports import sweeps
 
-    places = _own_choices("compare", words)
-    require(len(places) == 1 and places[0] != "", "compare: takes one folder of runs, such as outputs/sweep")
+    others = _own_choices("compare", words)
+    metrics = [word.removeprefix("metric=") for word in others if word.startswith("metric=")]
+    places = [word for word in others if not word.startswith("metric=")]
+    fits = len(places) == 1 and places[0] != "" and len(metrics) <= 1
+    require(fits, "compare: takes one folder of runs, such as outputs/sweep, and metric=… once")
     folder = _folder_of_runs(places[0])
-    runs = sweeps.finished(folder)
+    runs = sweeps.finished(folder, *metrics)
     require(bool(runs), f"{folder}: no finished runs in it; name a sweep's folder, such as outputs/sweep")
     drawn = sweeps.draw(runs, folder)
     print(sweeps.compared(runs), *drawn, sep="\n")

@@ -17,6 +17,7 @@ from transferlab import compatibility, idle, naming
 from transferlab.config import RESULTS_VERSION, Config, edition_name
 from transferlab.data import Found
 from transferlab.data.contract import IMAGES, Dataset
+from transferlab.data.stored import Samples
 from transferlab.devices import pick_device
 from transferlab.errors import require, some
 from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Measured, Truth, forgetting, selections
@@ -68,12 +69,25 @@ def run(
     _write_measured(folder.path, measured.class_rows, results)
 
     def draw() -> None:
-        if pictures and idle.trains_net(config):
-            pictures.before(Classifier(engine.net(problem), features_at=getattr(predictor, "features_at", "critic")))
         if pictures:
-            pictures.draw(predictor, engine.rows, measured.confusion, results.get("selected", ""))
+            _draw(pictures, config, engine, problem, predictor, measured.confusion, results.get("selected", ""))
 
     return results, draw
+
+
+def _draw(
+    pictures: Pictures, config: Config, engine: Engine, problem: Problem, predictor: Any, confusion: Any, chosen: str
+) -> None:
+    if idle.trains_net(config):
+        pictures.before(Classifier(engine.net(problem), features_at=getattr(predictor, "features_at", "critic")))
+    pictures.draw(predictor, engine.rows, confusion, chosen, _images_behind(config))
+
+
+def _images_behind(config: Config) -> dict[str, Samples] | None:
+    """The test images of each domain whose features a run on a frozen backbone has; None for any other."""
+    if not config.model.frozen or not method_schema(config.names["method"]).sees.net:
+        return None
+    return {role: compatibility.domain(config, role, seen=False).load("test").inputs for role in ("source", "target")}
 
 
 def _write_measured(folder: Path, class_rows: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> None:

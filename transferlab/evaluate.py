@@ -120,4 +120,4 @@ def _show(record: Mapping[str, Any], class_rows: Sequence[Mapping[str, Any]]) ->
 
 
 def _short(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else "" if value is None else str(value)

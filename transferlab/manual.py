@@ -36,7 +36,7 @@ for fish: transferlab -sc install=fish | source"""
 OPTIONS = {
     "doctor": ["data.root=", "data.edition="],
     "list": ["best=", "--csv", "--config-dir"],
-    "compare": ["--config-dir"],
+    "compare": ["metric=", "--config-dir"],
     "predict": ["run=", "root=", "out=", "top=", "batch=", "device=", "domain="],
     "evaluate": ["run=", "split=", "out=", "device="],
     "export": ["run=", "out=", "root=", "data.root=", "domain="],

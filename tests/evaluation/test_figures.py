@@ -124,6 +124,16 @@ def test_confusion_and_samples(tmp_path):
     assert is_picture(tmp_path / "c.png") and is_picture(tmp_path / "s.png")
 
 
+def test_wrong_predictions_are_told_from_right_ones(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure))
+    images = np.random.default_rng(0).integers(0, 256, (10, 1, 8, 8), np.uint8)
+    names = [("cat", "cat"), ("cat", "dog"), *[("dog", "dog")] * 8]
+    figures.predictions(images, names, tmp_path / "p.png")
+    titles = [(axes.get_title(), axes.title.get_color()) for axes in drawn[0].axes if axes.images]
+    assert titles[:2] == [("cat\n", "black"), ("cat\nnot dog", "tab:red")] and len(titles) == 10
+
+
 @pytest.mark.parametrize(("count", "shape"), [(12, (1, 8, 8)), (150, (3, 6, 6)), (1, (1, 8, 8))])
 def test_atoms(tmp_path, count, shape):
     figures.atoms(RNG.normal(size=(count, np.prod(shape))).astype(np.float32), shape, tmp_path / "a.png")

@@ -210,9 +210,12 @@ def test_vectors_have_no_use_for_weights():
 def test_methods_run_on_frozen_features_from_the_command_line(tmp_path, method):
     words = [
         "source=digits", "target=digits", "target.transform=inverted", "model=efficientnet_lite0",
-        "model.input_size=40", "train.steps=20", "train.batch_size=8", "figures=false", "device=cpu",
-        "device.threads=1", "data.validation=50",
+        "model.input_size=40", "train.steps=20", "train.batch_size=8", "device=cpu",
+        "device.threads=1", "data.validation=50", f"figures={str(method == 'source_only').lower()}",
     ]  # fmt: skip
     done = command(f"method={method}", *words, "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "seen as 1280 features of efficientnet_lite0" in done.stderr
+    if method == "source_only":
+        drawn = {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")}
+        assert {"samples", "predictions"} <= drawn, done.stderr

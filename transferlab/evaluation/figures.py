@@ -166,6 +166,25 @@ def samples(source: np.ndarray, target: np.ndarray, path: Path, source_name: str
     save(figure, path)
 
 
+def predictions(images: np.ndarray, names: Sequence[tuple[str, str]], path: Path) -> None:
+    """Images uint8 [N, C, H, W], each under its predicted class; where that is wrong, in red and with the true one.
+
+    names: of each image the predicted and the true class.
+    """
+    columns = min(8, len(images))
+    lines = math.ceil(len(images) / columns)
+    figure = Figure(figsize=(1.25 * columns, 1.55 * lines), layout="constrained")
+    every = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes in every:
+        axes.set_axis_off()
+    for axes, image, (said, true) in zip(every, images, names):
+        axes.imshow(np.broadcast_to(image, (3, *image.shape[1:])).transpose(1, 2, 0))
+        wrong = said != true
+        title = f"{_short(said, 18)}\nnot {_short(true, 14)}" if wrong else f"{_short(said, 18)}\n"
+        axes.set_title(title, fontsize=7, color="tab:red" if wrong else "black")
+    save(figure, path)
+
+
 @dataclass(frozen=True)
 class Panel:
     """Test inputs of both domains in the plane: points [n, 2], whether each is of the target [n], its class [n].

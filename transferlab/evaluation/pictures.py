@@ -15,8 +15,10 @@ import torch
 from transferlab import naming
 from transferlab.config import Config
 from transferlab.data.contract import IMAGES, VECTORS
+from transferlab.data.stored import Samples, Stored
 from transferlab.evaluation import figures
 from transferlab.evaluation.evaluator import Evaluator
+from transferlab.inputs import Inputs
 from transferlab.models.clusters import Clusters
 from transferlab.models.coded import Coded
 from transferlab.models.predictor import Predictor
@@ -26,6 +28,8 @@ from transferlab.randomness import fair_sample
 
 log = logging.getLogger(__name__)
 
+DOMAINS = ("source", "target")
+Images = Inputs | Samples
 Features = tuple[np.ndarray, np.ndarray]
 """Of the source's test inputs [n, D], and of the target's [m, D]."""
 
@@ -45,11 +49,17 @@ class Pictures:
         self._before = self._features(predictor.eval())
 
     def draw(
-        self, predictor: Predictor, rows: Sequence[Mapping[str, Any]], confusion: np.ndarray, selected: str = ""
+        self,
+        predictor: Predictor,
+        rows: Sequence[Mapping[str, Any]],
+        confusion: np.ndarray,
+        selected: str = "",
+        behind: Mapping[str, Samples] | None = None,
     ) -> None:
-        """Learning curves, confusion [C, C], samples, feature space, and what this kind of predictor alone has.
+        """Learning curves, confusion [C, C], samples, answers, feature space, and what this predictor alone has.
 
-        One that cannot be drawn costs a line in the log, and no other.
+        behind: the test images of each domain that features were computed of. What cannot be drawn costs a line in the
+        log, and no other picture.
         """
         self.where.mkdir(exist_ok=True)
         if rows:
@@ -58,22 +68,32 @@ class Pictures:
         with _a_picture("confusion matrix"):
             title = f"{self.names['method']}: {self.names['source']} to {self.names['target']}"
             figures.confusion_matrix(confusion, self.truth.target_classes, self.where / "confusion.png", title)
-        with _a_picture("samples"):
-            self._samples()
+        images = {d: getattr(self.truth, f"{d}_test").inputs for d in DOMAINS} if self.truth.kind == IMAGES else behind
+        if images:
+            with _a_picture("samples"):
+                self._samples(images)
+            with _a_picture("answers"):
+                self._answers(predictor, images["target"])
         features = self._features(predictor)
         with _a_picture("feature space"):
             self._feature_space(features)
         with _a_picture("picture of the predictor"):
             self._own(predictor, features)
 
-    def _samples(self) -> None:
-        """Inputs of both domains, where they are images."""
-        if self.truth.kind == IMAGES:
-            tests = (self.truth.source_test, self.truth.target_test)
-            strips = [part.inputs[_some(part, 16)].cpu().numpy() for part in tests]
-            figures.samples(
-                strips[0], strips[1], self.where / "samples.png", self.names["source"], self.names["target"]
-            )
+    def _samples(self, images: Mapping[str, Images]) -> None:
+        strips = [_rows(images[domain], fair_sample(len(images[domain]), 16)) for domain in DOMAINS]
+        figures.samples(strips[0], strips[1], self.where / "samples.png", self.names["source"], self.names["target"])
+
+    def _answers(self, predictor: Predictor, images: Images) -> None:
+        """Some of the target's test images, with what the predictor takes them for and, if it is wrong, the truth."""
+        test, classes = self.truth.target_test, self.truth.target_classes
+        if isinstance(predictor, Clusters):  # whose members have a picture of their own
+            return
+        rows = fair_sample(len(test), 24)
+        said = self._evaluator.outputs(predictor, test.inputs[torch.from_numpy(rows).to(test.inputs.device)], "target")
+        labels = test.labels.cpu().numpy()[rows]
+        names = [(classes[one], classes[label]) for one, label in zip(said.scores.argmax(1), labels, strict=True)]
+        figures.predictions(_rows(images, rows), names, self.where / "predictions.png")
 
     def _feature_space(self, features: Features) -> None:
         panels = [self._panel("before training", self._before)] if self._before else []
@@ -144,6 +164,13 @@ def _a_picture(name: str) -> Iterator[None]:
         yield
     except Exception as error:
         log.warning("no %s drawn (%s: %s)", name, type(error).__name__, " ".join(str(error).split()))
+
+
+def _rows(images: Images, rows: np.ndarray) -> np.ndarray:
+    """uint8 [n, C, H, W] of these rows, int64, of images on a device or in a file."""
+    if isinstance(images, np.ndarray | Stored):
+        return images[rows]
+    return images[torch.from_numpy(rows).to(images.device)].cpu().numpy()
 
 
 def _some(test: View, most: int) -> torch.Tensor:
