@@ -33,7 +33,7 @@ OTHER: dict[str, dict[str, list[Any]]] = {
         "clusters": [2], "source_clusters": [2], "feature_clusters": [3], "restarts": [7], "samples": [20],
         "source_samples": [20], "weight": [0.0, 30.0],
     },
-    "mean_teacher": {"confidence": [0.9]}, "mcd": {"generator_steps": [1]},
+    "mean_teacher": {"confidence": [0.9]}, "mcd": {"generator_steps": [1]}, "prototypes": {"rounds": [0]},
     "zero_shot": {"margin": [[0.01]]}, "dann": {"largest_lambda": [0.0, 0.5]}, "dap": {"decay": [[1.0]]},
     "conse": {"top": [1], "decay": [[1.0]]}, "eszsl": {"gamma": [[1e-3]], "lam": [[1e3]]},
     "semantic_output_codes": {"lam": [[1e3]]}, "ale": {"margin": [[0.01]]}, "devise": {"margin": [[0.01]]},

@@ -46,6 +46,9 @@ TERMS: dict[str, list[tuple[Any, Any, bool, Any]]] = {
     "subspace_alignment": [
         ({"alignment": False}, {}, True, lambda p: p.maps["source"].weight), (SOURCE, SOURCE, True, first_layer),
     ],
+    "prototypes": [
+        ({"rounds": 0}, {}, True, lambda p: p.head.weight), (SOURCE, SOURCE, True, first_layer),
+    ],
     "finetune": [
         (SOURCE, SOURCE, False, first_layer), ({"freeze": 1}, {}, False, first_layer),
         ({"trainable": "head"}, {}, False, first_layer),

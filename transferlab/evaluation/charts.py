@@ -20,6 +20,7 @@ PALETTE = (SOURCE, TARGET, *OTHERS, CRITIC, "#F0E442")
 METHODS = {
     "source_only": SOURCE, "target_only": TARGET, "dann": "#009E73", "deep_coral": "#CC79A7",
     "subspace_alignment": "#E69F00", "mcd": "#56B4E9", "mean_teacher": "#F0E442",
+    "prototypes": "#555555",
     "finetune": SOURCE, "conservative": "#009E73", "layer_transfer": "#CC79A7", "multitask": "#E69F00",
     "progressive": TARGET, "dap": "#555555", "semantic_output_codes": SOURCE, "eszsl": TARGET, "ale": "#009E73",
     "devise": "#CC79A7", "conse": "#E69F00", "zero_shot": "#56B4E9", "self_taught": SOURCE,
