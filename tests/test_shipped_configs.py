@@ -2,13 +2,18 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.conftest import real_data
 from transferlab import compatibility, data, plan
 from transferlab.config import DataConfig, conf_dir
+from transferlab.data.contract import IMAGES
 from transferlab.errors import UserError
 from transferlab.jobs import execute
+from transferlab.models.architectures import depth
+from transferlab.models.convnet import ConvNet
+from transferlab.models.normalisation import normalisation
 from transferlab.runs import RunFolder, identity
 
 REAL_DATA = real_data()
@@ -19,6 +24,9 @@ CHOICES = [
     for group in ("model", "experiment", "train")
     for path in sorted((conf_dir() / group).glob("*.yaml"))
 ]
+
+LARGE = ("model=vit_b_16", "model=convnext_tiny", "model=resnet50")
+PIXELS = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
 
 
 @pytest.mark.parametrize("choice", [*CHOICES, "method.head=svm", "device.precision=bf16", "train.optimiser=adam"])
@@ -31,6 +39,10 @@ def test_it_runs(tmp_path, no_data, choice):
     if choice == "model=timm":
         pytest.importorskip("timm", reason="the extra timm is not installed")
     config = plan.config_of([choice, *small, *TINY])
+    if choice in LARGE:  # whose checkpoints of gigabytes say no more of a run than resnet18's
+        net = ConvNet(config.model, 10, (3, 32, 32), normalisation(config.model, IMAGES, [PIXELS]), 2)
+        assert torch.isfinite(net(PIXELS, "target")).all() and depth(config.model) == len(net.layers)
+        return
     folder = RunFolder(tmp_path / "run")
     execute(config, folder, parallel=True)
     assert folder.status["status"] == "finished", folder.status
