@@ -90,7 +90,7 @@ def test_every_option_of_a_method_is_in_its_help(name):
         ({"steps": True}, "train.steps=True: a whole number is needed"),
         ({"lr": "fast"}, "train.lr=fast: a number is needed"),
         ({"lr": -1}, "train.lr=-1.0: must be greater than 0"),
-        ({"optimiser": "sgdd"}, "train.optimiser=sgdd: allowed are sgd, adam; did you mean sgd"),
+        ({"optimiser": "sgdd"}, "train.optimiser=sgdd: allowed are sgd, adam, adamw; did you mean sgd"),
     ],
 )
 def test_wrong_values_are_one_clear_line(values, message):

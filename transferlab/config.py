@@ -93,6 +93,8 @@ class ModelConfig:
     batch_norm: bool = False
     """Batch normalisation after every hidden layer, separately for each domain (not in the papers of 2015 and 2016). A
     backbone has its own, also separate for each domain, and needs no setting."""
+    batch_norm_frozen: bool = added(False)
+    """Whether the batch normalisation of a backbone with trained weights stays as these have it, statistics too."""
     normalisation: Literal["auto", "mean", "image", "channel", "standardise", "domain", "l1", "l2", "none"] = "auto"
     """Images: mean: subtract the training images' channel means; image: zero mean and unit variance for each image;
     channel: for each channel of each image. Vectors: standardise each feature; domain: by each domain's own mean and
@@ -127,12 +129,15 @@ class TrainConfig:
     """Optimiser steps."""
     batch_size: int = 64
     """Images per domain in a step; a method that sees both domains takes this many of each."""
-    optimiser: Literal["sgd", "adam"] = "sgd"
-    """sgd: with momentum; adam: betas .9 and .999."""
+    optimiser: Literal["sgd", "adam", "adamw"] = "sgd"
+    """sgd: with momentum; adam: betas .9 and .999; adamw: the same, its weight decay apart from the gradient
+    (Loshchilov & Hutter, ICLR 2019)."""
     lr: float = 0.01
     """Initial learning rate."""
     momentum: float = 0.9
     """Momentum of SGD."""
+    nesterov: bool = added(False)
+    """Whether the momentum is Nesterov's."""
     weight_decay: float = 0.0
     """L2 penalty of the optimiser."""
     backbone_rate: float = added(0.1)
@@ -140,8 +145,17 @@ class TrainConfig:
     average: float = 0.0
     """Decay of the exponential moving average of the weights that is measured and kept; 0: the last weights. What a
     stage began with has no weight in it: in short stages the last ninth counts."""
-    schedule: Literal["anneal", "constant"] = "anneal"
-    """anneal: lr / (1 + 10 p)^0.75 with p the progress from 0 to 1 (Ganin et al. 2016, section 5.2.2)."""
+    clip: float = added(0.0)
+    """Largest length of an update's gradient, over all parameters; 0: any."""
+    schedule: Literal["anneal", "constant", "cosine"] = "anneal"
+    """anneal: lr / (1 + 10 p)^0.75 with p the progress from 0 to 1 (Ganin et al. 2016, section 5.2.2); cosine: half a
+    cosine from lr to 0."""
+    warm_up: float = added(0.0)
+    """Share of the steps in which the rate rises from 0; the schedule follows in the others."""
+    augment: Literal["none", "crop_flip", "crop_flip_colour"] = added("none")
+    """Random changes of the training images. crop_flip: a part of 8 to 100 % of the image, up to a third wider or
+    higher, brought to the net's size, and every other one mirrored; crop_flip_colour: brightness, contrast and
+    saturation too, by up to 40 %."""
     log_every: int = 100
     """Steps between log points."""
     evaluations: int = 10
@@ -155,6 +169,10 @@ class TrainConfig:
         require(self.lr > 0, f"train.lr={self.lr}: must be greater than 0")
         require(0 <= self.momentum < 1, f"train.momentum={self.momentum}: allowed is 0 <= momentum < 1")
         require(0 <= self.average < 1, f"train.average={self.average}: allowed is 0 <= average < 1")
+        require(0 <= self.warm_up < 1, f"train.warm_up={self.warm_up}: allowed is 0 <= warm_up < 1")
+        require(self.clip >= 0, f"train.clip={self.clip}: must not be negative")
+        pushed = self.optimiser != "sgd" or self.momentum > 0 or not self.nesterov
+        require(pushed, "train.nesterov=true: needs train.momentum above 0")
         require(self.weight_decay >= 0, f"train.weight_decay={self.weight_decay}: must not be negative")
 
 

@@ -68,10 +68,10 @@ def _choices(config: Config, found: Mapping[str, Found]) -> Idle:
     if not is_pretrained(config.model):
         yield (
             f"model.weights={config.model.weights}{' model.frozen=true' * bool(config.model.frozen)}",
-            ["train.backbone_rate"],
+            ["train.backbone_rate", "model.batch_norm_frozen"],
         )
-    if config.train.optimiser == "adam":
-        yield "train.optimiser=adam", ["train.momentum"]
+    if config.train.optimiser != "sgd":
+        yield f"train.optimiser={config.train.optimiser}", ["train.momentum", "train.nesterov"]
     if sees.classes != "disjoint":
         yield f"method={name}", [f"{role}.signatures" for role in ("source", "target")]
     for role, f in found.items():

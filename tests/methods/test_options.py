@@ -156,8 +156,9 @@ def test_every_option_of_a_method_acts_or_is_said_to_be_idle(outcome, method, ki
 
 
 MODEL = {"hidden": [[60]], "critic": [[3]], "width": [0.1], "input_size": [36], "dropout": [0.5]}
-MODEL |= {"weights": [], "frozen": []}  # of backbones: tests/models/test_weights.py
-TRAIN = {"steps": [2], "batch_size": [5], "average": [0.5], "weight_decay": [0.1], "evaluations": [2]}
+MODEL |= {"weights": [], "frozen": [], "architecture": []}  # of backbones: tests/models
+TRAIN = {"steps": [2], "batch_size": [5], "average": [0.5], "weight_decay": [0.1], "evaluations": [2],
+         "clip": [1e-3], "warm_up": [0.5]}  # fmt: skip
 SHOWN = ("log_every", "checkpoint_every")
 """How often something is written, which no result depends on."""
 

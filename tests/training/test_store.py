@@ -79,11 +79,13 @@ def test_a_run_goes_on_with_its_own_checkpoint(tmp_path, monkeypatch):
 OTHER_MODELS = {
     "name": "mlp", "width": 0.5, "input_size": 32, "batch_norm": True, "normalisation": "channel",
     "initialisation": "torch", "dropout": 0.5, "hidden": [8], "activation": "tanh", "critic": [8],
+    "batch_norm_frozen": True,
 }  # fmt: skip
 
 
 def test_every_field_of_the_model_is_tried():
-    by_content = {"weights", "frozen"}  # what a net begins with and what it is given are ingredients themselves
+    # What a net begins with and what it is given are ingredients themselves; an architecture is in the name.
+    by_content = {"weights", "frozen", "architecture"}
     assert OTHER_MODELS.keys() | by_content == {f.name for f in dataclasses.fields(ModelConfig)}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,10 +58,16 @@ def train_on_target(
     steps: int | None = None,
     options: ParameterOptions | None = None,
     stage: str = "target",
+    begin: Callable[[float], None] | None = None,
 ) -> None:
-    """Minimise the cross-entropy of ``net`` (inputs -> logits) on the target's labelled samples."""
+    """Minimise the cross-entropy of ``net`` (inputs -> logits) on the target's labelled samples.
+
+    begin: what is done at the beginning of each step, told of the progress.
+    """
 
     def loss(batch, progress):
+        if begin:
+            begin(progress)
         return {"label": F.cross_entropy(net(batch.target.inputs, "target"), batch.target.labels)}
 
     draw = problem.batches(target=batch_size(problem, run))

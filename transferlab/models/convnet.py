@@ -51,10 +51,7 @@ class ConvNet(nn.Module):
         norms = domains if config.batch_norm else 0
         convs, label = self.architecture.convs, self.architecture.label
         if is_backbone(config):
-            from transferlab.models.backbones import backbone
-
-            weights = weights_file(config.name, config.weights) if begun and config.weights != NONE else None
-            self.extractor = backbone(config.name, seen[-1], domains, weights)
+            self.extractor = _backbone(config, seen[-1], domains, begun)
         else:
             self.extractor = _extractor(convs, seen[0], norms, config.activation)
         if not convs and not is_backbone(config):  # where a critic looks, there must be something to learn
@@ -138,6 +135,18 @@ class DomainCritic(nn.Sequential):
 
     def forward(self, features: Tensor) -> Tensor:
         return super().forward(features).float()
+
+
+def _backbone(config: ModelConfig, side: int, domains: int, begun: bool) -> nn.Sequential:
+    from transferlab.models.backbones import backbone
+
+    weights = weights_file(config.name, config.weights) if begun and config.weights != NONE else None
+    extractor = backbone(config.name, side, domains, weights)
+    if config.batch_norm_frozen:  # a part of which nothing learns keeps its statistics too
+        for part in extractor.modules():
+            if isinstance(part, BatchNorm | nn.BatchNorm2d):
+                part.requires_grad_(False)
+    return extractor
 
 
 def _extractor(convs: Sequence[Conv], channels: int, norms: int, activation: str) -> nn.Sequential:

@@ -14,7 +14,7 @@ from transferlab.config import ModelConfig
 from transferlab.data.contract import IMAGES, VECTORS, Kind
 from transferlab.errors import require
 from transferlab.inputs import Inputs, at_once
-from transferlab.models.architectures import NORMALISATIONS, OF_WEIGHTS, ONE_DOMAIN, normalisation_of
+from transferlab.models.architectures import NORMALISATIONS, OF_WEIGHTS, ONE_DOMAIN, is_pretrained, normalisation_of
 from transferlab.weights import recipe
 
 Domains = str | Sequence[tuple[str, int]] | None
@@ -145,9 +145,15 @@ def normalisation(config: ModelConfig, kind: Kind, samples: Sequence[Inputs]) ->
 
 def of_weights(config: ModelConfig) -> Preprocess:
     """What the trained weights of ``config`` want: of images of its input size the same share as of their recipe's."""
-    shown = recipe(config.name, config.weights)
-    crop = round(config.input_size * shown.crop / shown.resize)
-    return Preprocess(OF_WEIGHTS, torch.tensor(shown.mean), torch.tensor(shown.deviation), crop)
+    wanted = recipe(config.name, config.weights)
+    crop = round(config.input_size * wanted.crop / wanted.resize)
+    return Preprocess(OF_WEIGHTS, torch.tensor(wanted.mean), torch.tensor(wanted.deviation), crop)
+
+
+def shown(config: ModelConfig) -> float:
+    """Which share of the sides of images of its input size the net of ``config`` sees, about the middle."""
+    weights = is_pretrained(config) and config.normalisation == "auto"
+    return of_weights(config).side(config.input_size) / config.input_size if weights else 1.0
 
 
 def or_one(deviation: Tensor, mean: Tensor) -> Tensor:

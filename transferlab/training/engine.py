@@ -20,10 +20,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transferlab import storage
+from transferlab import augmentation, storage
 from transferlab.config import Config
 from transferlab.errors import Diverged, UserError
 from transferlab.inputs import Inputs
+from transferlab.models.normalisation import shown
 from transferlab.problem import Labelled
 from transferlab.randomness import seed
 from transferlab.runs import RunFolder, orphaned
@@ -32,7 +33,7 @@ from transferlab.training.average import Average
 from transferlab.training.checkpoint import TrainingState
 from transferlab.training.progress import Progress
 from transferlab.training.run import Draw, Loss, Losses, ParameterOptions, Run, Update
-from transferlab.training.schedules import annealed
+from transferlab.training.schedules import rate
 from transferlab.training.stopwatch import Stopwatch
 from transferlab.training.store import Store, content_key
 from transferlab.validators import best_row
@@ -58,6 +59,7 @@ class Engine(Run):
         super().__init__(config.model, train.batch_size, config.seed, device, config.device.precision)
         self.config, self.folder = config, folder
         self._evaluate, self._store = evaluate, store
+        self._augment = augmentation.of_training(train.augment, shown(config.model))
         self.fingerprint = folder.status.get("fingerprint")
         self.reports: dict[str, float] = {}
         self.shared_model: str | None = None
@@ -97,7 +99,7 @@ class Engine(Run):
         parameters.set_training(trained)
         with closing(Progress(stage, steps, step)) as bar, self._stoppable(), self.watch.running():
             while step < steps:
-                losses = self._step(stage, step, step / steps, optimiser, trained, of_step, batches)
+                losses = self._step(stage, step, steps, optimiser, trained, of_step, batches)
                 step += 1
                 if average:
                     average.update(step)
@@ -136,24 +138,28 @@ class Engine(Run):
         self,
         stage: str,
         step: int,
-        progress: float,
+        steps: int,
         optimiser: torch.optim.Optimizer,
         modules: nn.ModuleDict,
         updates: Sequence[Update],
         batches: Draw,
     ) -> Losses:
         """One step of training, a function of (seed, stage, step) and the weights."""
-        train = self.config.train
+        train, progress = self.config.train, step / steps
         for group in optimiser.param_groups:
-            group["lr"] = group["factor"] * train.lr * (annealed(progress) if train.schedule == "anneal" else 1.0)
+            group["lr"] = group["factor"] * train.lr * rate(train.schedule, train.warm_up, step, steps)
         seed(self.device, self.config.seed, stage, step)
         batch = batches(stage, step)
+        if self._augment:
+            batch = batch.view("augment", self._augment)
         losses: Losses = {}
         for update in itertools.chain.from_iterable([one] * one.times for one in updates):
             with parameters.learning_alone(modules, update.of):
                 with self.autocast():
                     losses |= (own := update.loss(batch, progress))
                 update.gradients(own)
+            if train.clip:
+                torch.nn.utils.clip_grad_norm_(modules.parameters(), train.clip)
             optimiser.step()
             optimiser.zero_grad()
             if update.after:

@@ -34,7 +34,9 @@ def optimiser(train: TrainConfig, modules: nn.Module, options: ParameterOptions)
     common: dict[str, Any] = {"lr": train.lr, "fused": True}
     if train.optimiser == "adam":
         return torch.optim.Adam(groups.values(), **common)
-    return torch.optim.SGD(groups.values(), momentum=train.momentum, **common)
+    if train.optimiser == "adamw":
+        return torch.optim.AdamW(groups.values(), **common)
+    return torch.optim.SGD(groups.values(), momentum=train.momentum, nesterov=train.nesterov, **common)
 
 
 @contextmanager

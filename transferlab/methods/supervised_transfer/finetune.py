@@ -11,6 +11,7 @@ ended towards where it began (WiSE-FT: Wortsman et al., CVPR 2022).
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +27,7 @@ from transferlab.models.convnet import ConvNet
 from transferlab.models.predictor import Classifier
 from transferlab.options import Case, Idle, added
 from transferlab.problem import Labelled, Problem
+from transferlab.training.parameters import set_training
 from transferlab.training.run import Run
 
 sees = Sees(source=LABELLED, target=LABELLED, classes="any")
@@ -48,7 +50,10 @@ class Config(LearnsTarget):
     freeze: int = 0
     """How many layers, from the input on, stay as they are."""
     layer_decay: float = 1.0
-    """Learning rate of a layer as a share of the next one's; 1: the same for all."""
+    """Learning rate of a layer as a share of the next one's; 1: the same for all. Howard & Ruder have 1 / 2.6."""
+    unfreeze: Literal["at_once", "gradually"] = added("at_once")
+    """gradually: the head learns first, and after equal parts of the steps one more layer each, from the top down
+    (ULMFiT: Howard & Ruder, ACL 2018)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,8 +83,10 @@ class Config(LearnsTarget):
             yield "method.trainable=head", ["method.steps", "train.evaluations"]
         elif self.initial == "scratch" and self.steps is not None:
             yield f"method.initial=scratch method.steps={self.steps}", ["train.steps"]
+        if self.trainable == "head":
+            yield "method.trainable=head", ["method.unfreeze"]
         if self.freeze == case.layers - 1:
-            yield f"method.freeze={self.freeze}, all but one layer", ["method.layer_decay"]
+            yield f"method.freeze={self.freeze}, all but one layer", ["method.layer_decay", "method.unfreeze"]
 
     def check(self, case: Case) -> None:
         shared = "method.head=shared: needs the same classes in both domains; use method.head=new"
@@ -105,10 +112,29 @@ def fit(config: Config, problem: Problem[Labelled, Labelled], run: Run) -> Class
     if config.trainable != "head":
         goes_back = config.trainable == "head_then_all" and config.interpolation < 1
         before = copy.deepcopy(net.state_dict()) if goes_back else {}
-        train_on_target(problem, run, net, predictor, config.steps, layer_rates(net, config.layer_decay))
+        begin = gradual(net) if config.unfreeze == "gradually" else None
+        train_on_target(problem, run, net, predictor, config.steps, layer_rates(net, config.layer_decay), begin=begin)
         if goes_back:
             net.load_state_dict(between(before, net.state_dict(), config.interpolation))
     return predictor
+
+
+def gradual(net: ConvNet) -> Callable[[float], None]:
+    """What lets only the topmost of the net's unfrozen layers learn, the more the further training has come."""
+    own = [[parameter for parameter in layer.parameters() if parameter.requires_grad] for layer in net.layers]
+    own = [parameters for parameters in own if parameters]
+    learning = [len(own)]
+
+    def at(progress: float) -> None:
+        count = min(1 + int(progress * len(own)), len(own))
+        if count != learning[0]:
+            learning[0] = count
+            for depth, parameters in enumerate(reversed(own)):
+                for parameter in parameters:
+                    parameter.requires_grad_(depth < count)
+            set_training(net)
+
+    return at
 
 
 def between(before: dict[str, Tensor], after: dict[str, Tensor], share: float) -> dict[str, Tensor]:
