@@ -27,12 +27,15 @@ CONTAINERS = frozenset({"data", "dataset", "image", "images", "img", "imgs", "ph
 class Tree:
     """images: of each split, each class and in order; "train" alone where the folder is not divided.
 
-    passed: files and folders that are no part of the data.
+    passed: files and folders that are no part of the data. told: what else there is to say. named: whether the
+    files' places say their classes and splits.
     """
 
     root: Path
     images: Mapping[str, Mapping[str, Sequence[Path]]]
-    passed: Sequence[Path]
+    passed: Sequence[Path] = ()
+    told: str = ""
+    named: bool = True
 
     @property
     def files(self) -> list[Path]:
@@ -45,13 +48,25 @@ class Tree:
 
     @property
     def remark(self) -> str:
-        """What was passed over, in a few words."""
+        """What was passed over, and what else there is to say, in a few words."""
         if not self.passed:
-            return ""
+            return self.told
         folders = sum(path.is_dir() for path in self.passed)
         parts = [(len(self.passed) - folders, "file"), (folders, "folder")]
         counts = " and ".join(f"{count} {kind}{'s' * (count > 1)}" for count, kind in parts if count)
-        return f"{counts} passed over: {some([self.name(path) + '/' * path.is_dir() for path in self.passed])}"
+        passed = f"{counts} passed over: {some([self.name(path) + '/' * path.is_dir() for path in self.passed])}"
+        return ", ".join(filter(None, (self.told, passed)))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of all splits, in order."""
+        return tuple(self.images["train"])
+
+    @property
+    def listing(self) -> list[tuple[str, str, str]]:
+        """Of each image its name, split and class."""
+        return [(self.name(path), split, each) for split, part in self.images.items()
+                for each, files in part.items() for path in files]  # fmt: skip
 
 
 def read_tree(root: Path, without: Collection[str] = (), named: Collection[str] | None = None) -> Tree:
