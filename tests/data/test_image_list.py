@@ -87,7 +87,7 @@ def test_a_list_of_its_own_for_testing(root):
         "train": [(name, grey + n) for name, grey in GREYS.items() for n in (0, 1)],
         "test": [(name, GREYS[name] + n) for name in ("bar", "disc") for n in (2, 3, 4)],
     }
-    assert found.remark == "no images to test on of ring" and dict(found.idle) == {"test_fraction": "test_file"}
+    assert found.remark == "no images to test on of ring" and dict(found.idle) == {"test_fraction": "test.txt"}
 
 
 def test_transductive_takes_all_of_one_list(root):

@@ -46,7 +46,9 @@ def read_lists(root: Path, files: Mapping[str, Path], names: Sequence[str] = (),
         for path in sorted(of_split):
             images[split][called[of_split[path]]].append(path)
     _check_counts(files, images)
-    return Tree(root, images, told=_told(images, names), named=False)
+    return Tree(
+        root, images, told=_told(images, names), named=False, divided=files["test"].name if "test" in files else ""
+    )
 
 
 def read_names(file: Path) -> list[str]:

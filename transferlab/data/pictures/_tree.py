@@ -15,7 +15,7 @@ from transferlab.errors import UserError, printable, require, some, unreadable
 SPLITS = {
     "train": frozenset({"train", "training", "trn", "trainset"}),
     "test": frozenset({"test", "testing", "tst", "testset", "eval", "evaluation"}),
-    "validation": frozenset({"val", "valid", "validation", "dev", "development"}),
+    "validation": frozenset({"val", "valid", "validation", "crossval", "dev", "development"}),
 }
 """What people call the parts of a data set, in whatever case."""
 
@@ -28,7 +28,7 @@ class Tree:
     """images: of each split, each class and in order; "train" alone where the folder is not divided.
 
     passed: files and folders that are no part of the data. told: what else there is to say. named: whether the
-    files' places say their classes and splits.
+    files' places say their classes and splits. divided: what says which images are for testing, if anything does.
     """
 
     root: Path
@@ -36,6 +36,7 @@ class Tree:
     passed: Sequence[Path] = ()
     told: str = ""
     named: bool = True
+    divided: str = ""
 
     @property
     def files(self) -> list[Path]:
@@ -61,6 +62,13 @@ class Tree:
     def classes(self) -> tuple[str, ...]:
         """Of all splits, in order."""
         return tuple(self.images["train"])
+
+    @property
+    def labels(self) -> dict[Path, int]:
+        """Of each image, which of the classes it is of."""
+        return {
+            path: label for part in self.images.values() for label, files in enumerate(part.values()) for path in files
+        }
 
     @property
     def listing(self) -> list[tuple[str, str, str]]:
@@ -94,7 +102,7 @@ def read_tree(root: Path, without: Collection[str] = (), named: Collection[str] 
     missing = sorted(set(images["train"]) ^ set(images["test"]))
     there = " and ".join(f"{folder.name}/" for folder in parts.values())
     require(not missing, f"{root}: class {', '.join(missing)} is in only one of {there}")
-    return Tree(root, images, sorted(passed))
+    return Tree(root, images, sorted(passed), divided="train/ and test/")
 
 
 def _children(folder: Path, root: Path, without: Collection[str] = ()) -> tuple[list[Path], list[Path]]:

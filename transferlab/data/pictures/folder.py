@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -75,24 +74,17 @@ def find(options: Config, settings: Settings) -> Found:
 
 def pictures(name: str, root: Path, options: Sized, whole: int | None = None, without: str = "", **more: str) -> Found:
     """The images in ``root`` as data set ``name``: :func:`of_tree`. without: a folder that is no class."""
-    tree = read_tree(root, {without}, options.classes)
-    found = of_tree(name, tree, options, whole, **more)
-    return found if "test" in tree.images else dataclasses.replace(found, classes_in=root)
+    return of_tree(name, read_tree(root, {without}, options.classes), options, whole, **more)
 
 
-def of_tree(
-    name: str, tree: Tree, options: Sized, whole: int | None = None, divided: str = "train/ and test/", **more: str
-) -> Found:
+def of_tree(name: str, tree: Tree, options: Sized, whole: int | None = None, **more: str) -> Found:
     """The images of ``tree`` as data set ``name``, uint8 [N, 3, size, size].
 
-    whole: how many images the data set has; with fewer it is another edition. divided: what says which are for testing,
-    where the tree has both parts. more: goes into the provenance.
+    whole: how many images the data set has; with fewer it is another edition. more: goes into the provenance.
     """
-    size = options.size or SIZE
-    root, files, classes = tree.root, tree.files, tree.classes
+    size, root, files, classes, labels = options.size or SIZE, tree.root, tree.files, tree.classes, tree.labels
     edition = "full" if whole in (None, len(files)) else f"subset-{len(files)}"
     split_of = dict.fromkeys(files, BOTH) if options.transductive else _splits(tree, options.test_fraction)
-    labels = {path: label for part in tree.images.values() for label, each in enumerate(classes) for path in part[each]}
     named = {path.relative_to(root).as_posix(): path for path in files}
     content = digest(named, VERSION, check=lambda: check(files))
     known = content if tree.named else digest([], content, tree.listing)
@@ -117,10 +109,11 @@ def of_tree(
         pixels = of_rows(_pixels(name, content, tree, size, unchanged), rows[split])
         return Dataset(pixels, of_split(split).labels, classes, record)
 
-    why = "transductive=true" if options.transductive else divided if "test" in tree.images else ""
+    why = "transductive=true" if options.transductive else tree.divided
     return Found(
         name, edition, classes, IMAGES, (3, size, size), load, known, remark=tree.remark,
         labels=of_split, idle={"test_fraction": why} if why else {},
+        classes_in=root if tree.named and not tree.divided else None,
     )  # fmt: skip
 
 

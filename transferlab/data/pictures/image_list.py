@@ -43,4 +43,4 @@ def find(options: Config, settings: Settings) -> Found:
     names = read_names(paths["names"]) if "names" in paths else []
     lists = {split: paths[key] for split, key in (("train", "file"), ("test", "test_file")) if key in paths}
     tree = read_lists(Path(os.path.normpath(root)), lists, names)
-    return of_tree("image_list", tree, options, divided="test_file")
+    return of_tree("image_list", tree, options)
