@@ -72,7 +72,7 @@ def at_hand(name):
 
 
 # Vectors, patches without labels, and what takes minutes to draw have tests of their own.
-ELSEWHERE = ("features", "patches", "awa1", "newsgroups", "reuters", "syn_numbers", "syn_signs")
+ELSEWHERE = ("features", "image_list", "patches", "awa1", "newsgroups", "reuters", "syn_numbers", "syn_signs")
 
 
 @pytest.mark.parametrize("name", [name for name in data.names() if name not in ELSEWHERE])

@@ -12,6 +12,7 @@ import numpy as np
 from transferlab import data, idle, weights
 from transferlab.config import Config
 from transferlab.data.contract import IMAGES, VECTORS, Dataset, Found, Labels
+from transferlab.data.selection import compared, shared
 from transferlab.data.split import split_rows
 from transferlab.errors import require
 from transferlab.map import LABELLED, Role, Sees, method_schema
@@ -28,17 +29,18 @@ def find(config: Config) -> dict[str, Found]:
     return found
 
 
-def both(config: Config) -> dict[str, Found]:
-    """The data of both domains, whatever fits. Raises :class:`UserError` where there is none."""
-    return {role: domain(config, role) for role in ("source", "target")}
+def both(config: Config, seen: bool = True) -> dict[str, Found]:
+    """The data of both domains, whatever fits; seen as by :func:`domain`. Raises :class:`UserError` for none."""
+    found = {role: data.find(config.names[role], _options(config, role), config.data) for role in ("source", "target")}
+    if config.data.classes == "shared" and method_schema(config.names["method"]).sees.classes == "same":
+        found = shared(found)
+    return {role: _as_seen(config, of_role) if seen else of_role for role, of_role in found.items()}
 
 
 def domain(config: Config, role: str, seen: bool = True) -> Found:
     """The data of one domain; seen: as a backbone with trained weights sees it, where the net is one."""
     found = data.find(config.names[role], _options(config, role), config.data)
-    if not seen or config.model.weights == NONE or not method_schema(config.names["method"]).sees.net:
-        return found
-    return _seen_by_backbone(config, found)
+    return _as_seen(config, found) if seen else found
 
 
 def _options(config: Config, role: str) -> Any:
@@ -48,9 +50,11 @@ def _options(config: Config, role: str) -> Any:
     return dataclasses.replace(options, size=config.model.input_size) if follows else options
 
 
-def _seen_by_backbone(config: Config, found: Found) -> Found:
-    """A domain as a backbone with trained weights sees it, which are known with it by their content."""
+def _as_seen(config: Config, found: Found) -> Found:
+    """A domain as a backbone with trained weights, if any, sees it, which are known with it by their content."""
     model = config.model
+    if model.weights == NONE or not method_schema(config.names["method"]).sees.net:
+        return found
     where = f"{found.name} has {found.kind}"
     require(found.kind == IMAGES, f"model.weights={model.weights}: is for images, {where}; use model=mlp")
     if model.frozen:
@@ -99,9 +103,12 @@ def _check_labels(config: Config, sees: Sees, found: Mapping[str, Found]) -> Non
     )
     require(bool(theirs), f"target={config.names['target']}: has no labels to evaluate by")
     both = f"source={config.names['source']} has {_listed(ours)}, target={config.names['target']} has {_listed(theirs)}"
-    fits = {"same": ours == theirs, "any": True, "disjoint": not set(ours) & set(theirs)}
-    needs = {"same": "the same classes in both domains", "disjoint": "classes in the target that the source lacks"}
-    require(fits[sees.classes], f"{method}: needs {needs.get(sees.classes)}; {both}")
+    disjoint = sees.classes != "disjoint" or not set(ours) & set(theirs)
+    require(disjoint, f"{method}: needs classes in the target that the source lacks; {both}")
+    go_on = "; data.classes=shared takes only those that both have" if len(set(ours) & set(theirs)) >= 2 else ""
+    same = sees.classes != "same" or ours == theirs
+    needs = f"{method}: needs the same classes in both domains"
+    require(same, f"{needs}; {both}: {compared(ours, theirs)}{go_on}")
 
 
 def _check_samples(config: Config, sees: Sees, found: Mapping[str, Found]) -> None:

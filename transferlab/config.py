@@ -51,6 +51,9 @@ class DataConfig:
     resident: float = 2.0
     """GiB of a domain's images that are held in memory, on the device; what is more stays in the cache's file and is
     read from there, batch by batch."""
+    classes: Literal["same", "shared"] = added("same")
+    """For methods that need the same classes in both domains: same, refuse others; shared, take only those that both
+    have."""
 
     def __post_init__(self) -> None:
         require(self.root is None or expanded(self.root).is_dir(), f"data.root={self.root}: no such folder")
@@ -238,7 +241,7 @@ class Config:
         for role in ("source", "target"):
             for place in places(getattr(self, role)):
                 del plain[role][place]
-        for section in ("method", "source", "target", "model", "train"):
+        for section in ("method", "source", "target", "model", "train", "data"):
             for f in dataclasses.fields(getattr(self, section)):
                 if f.metadata.get("added") and plain[section][f.name] == f.default:
                     del plain[section][f.name]

@@ -17,13 +17,14 @@ from transferlab import compatibility, idle, naming
 from transferlab.config import RESULTS_VERSION, Config, edition_name
 from transferlab.data import Found
 from transferlab.data.contract import IMAGES, Dataset
+from transferlab.data.split import repeated
 from transferlab.data.stored import Samples
 from transferlab.devices import pick_device
 from transferlab.errors import require, some
 from transferlab.evaluation.evaluator import SAMPLE, Evaluator, Measured, Truth, forgetting, selections
 from transferlab.evaluation.pictures import Pictures
 from transferlab.files import csv_text, expanded, write_json, write_text
-from transferlab.map import LABELLED, UNLABELLED, Role, Sees, method_schema
+from transferlab.map import LABELLED, NOTHING, UNLABELLED, Role, Sees, method_schema
 from transferlab.models import predictor as predictors
 from transferlab.models.predictor import Classifier, Predictor
 from transferlab.problem import Problem, view
@@ -87,7 +88,7 @@ def _images_behind(config: Config) -> dict[str, Samples] | None:
     """The test images of each domain whose features a run on a frozen backbone has; None for any other."""
     if not config.model.frozen or not method_schema(config.names["method"]).sees.net:
         return None
-    return {role: compatibility.domain(config, role, seen=False).load("test").inputs for role in ("source", "target")}
+    return {role: found.load("test").inputs for role, found in compatibility.both(config, seen=False).items()}
 
 
 def _write_measured(folder: Path, class_rows: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> None:
@@ -203,7 +204,15 @@ def _loaded(config: Config, sees: Sees, found: Mapping[str, Found]) -> tuple[dic
         log.info("%s: %s", role, _told(domain, train[role], test[role], config.model.input_size))
         rows = compatibility.training_rows(config, role, getattr(sees, role), train[role], domain.classes)
         learned[role], held_out[role] = rows
+    if sees.source != NOTHING:
+        _note_leaks(repeated(train["source"], learned["source"], test["target"]))
     return train, test, learned, held_out
+
+
+def _note_leaks(pairs: Sequence[str]) -> None:
+    if pairs:
+        count = "1 target test image is" if len(pairs) == 1 else f"{len(pairs)} target test images are"
+        log.warning("%s among the source's training images, byte for byte: %s", count, some(pairs))
 
 
 def _provenance(train: Mapping[str, Dataset], test: Mapping[str, Dataset]) -> dict[str, Any]:
@@ -224,4 +233,14 @@ def _told(found: Found, train: Dataset, test: Dataset, size: int) -> str:
     differ = f"{some(alike)} are different classes" if alike else ""
     counts = f"{found.name} {found.edition}, {classes}, {len(train)} + {len(test)} {kind}"
     larger = f"enlarged to {size} pixels" if found.kind == IMAGES and min(found.shape[1:]) < size else ""
-    return ", ".join(filter(None, (counts, larger, found.remark, differ)))
+    return ", ".join(filter(None, (counts, larger, found.remark, differ, _few(train))))
+
+
+def _few(train: Dataset) -> str:
+    """Which classes have under a tenth of the training samples of the largest, in a few words."""
+    if train.labels is None or not len(train):
+        return ""
+    counts = np.bincount(train.labels, minlength=len(train.classes))
+    order = np.argsort(counts, kind="stable")
+    few = [f"{train.classes[label]} {counts[label]}" for label in order if counts[label] * 10 < counts[order[-1]]]
+    return f"few to train on: {some(few)}, beside {train.classes[order[-1]]} {counts[order[-1]]}" if few else ""

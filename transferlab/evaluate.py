@@ -10,6 +10,7 @@ import numpy as np
 from transferlab import compatibility, plan, trained
 from transferlab.config import Config, from_plain, to_plain
 from transferlab.data.contract import IMAGES, Dataset, Found
+from transferlab.data.selection import with_classes
 from transferlab.errors import nearest, require, some
 from transferlab.evaluation import evaluator
 from transferlab.files import csv_text, expanded, write_json, write_text
@@ -31,8 +32,13 @@ def run(words: Sequence[str]) -> int:
     require(out is None or out.suffix == ".json", f"out={options['out']}: a name that ends in .json is needed")
     model = trained.load(options["run"], options["device"])
     with choices_of(expanded(options["run"])):
-        found = compatibility.domain(_config(model.config, of_data), "target", seen=False)
+        config = _config(model.config, of_data)
+        found = compatibility.domain(config, "target", seen=False)
     require(bool(found.classes), f"target={found.name}: has no labels to evaluate by")
+    if config.data.classes == "shared":
+        known = tuple(name for name in model.classes if name in found.classes)
+        require(len(known) > 0, f"data.classes=shared: target={found.name} has none of the model's classes")
+        found = with_classes(found, known)
     split = options["split"] or _split(model, found)
     require(split in SPLITS, f"split={split}: allowed are {', '.join(SPLITS)}")
     parts = [found.load(name) for name in SPLITS[split]]
@@ -91,7 +97,7 @@ def _split(model: TrainedModel, found: Found) -> str:
 def _labels(model: TrainedModel, found: Found, data: Dataset) -> np.ndarray:
     """Labels int64 [N] of a split of ``found`` as numbers of the model's classes."""
     unknown = [name for name in found.classes if name not in model.classes]
-    known = f"the model knows {some(model.classes)}; choose with target.classes=[…]"
+    known = f"the model knows {some(model.classes)}; choose with target.classes=[…] or data.classes=shared"
     require(not unknown, f"target={found.name}: class {some(unknown)} is none of the model's; {known}")
     assert data.labels is not None
     return np.array([model.classes.index(name) for name in found.classes])[data.labels]

@@ -74,6 +74,11 @@ def _choices(config: Config, found: Mapping[str, Found]) -> Idle:
         yield f"train.optimiser={config.train.optimiser}", ["train.momentum", "train.nesterov"]
     if sees.classes != "disjoint":
         yield f"method={name}", [f"{role}.signatures" for role in ("source", "target")]
+    if config.data.classes == "shared":
+        if sees.classes != "same":
+            yield f"method={name}", ["data.classes"]
+        elif found and not any(f.shared for f in found.values()):
+            yield "the same classes in both domains", ["data.classes"]
     for role, f in found.items():
         for option, choice in f.idle.items():
             yield choice, [f"{role}.{option}"]

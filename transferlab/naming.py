@@ -97,7 +97,7 @@ def _places(config: Config) -> dict[str, str]:
             path = expanded(place).absolute()
             path = path.resolve() if ".." in path.parts else path
             name = path.name.split(".")[0] if path.name.endswith(FILES) else path.name
-            parts[role] = (*path.parent.parts[1:], name)
+            parts.setdefault(role, (*path.parent.parts[1:], name))
     count = 1
     ours, theirs = parts.get("source", ()), parts.get("target", ())
     while ours and theirs and ours != theirs and ours[-count:] == theirs[-count:]:

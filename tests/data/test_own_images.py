@@ -90,9 +90,9 @@ def test_training_and_test_part_are_known_in_whatever_case(tmp_path, parts):
 
 
 @pytest.mark.parametrize(("parts", "words"), [
-    (("train", "val"), "rename val/ to test/"),
-    (("Train", "Valid"), "both train/ and test/ are needed"),
+    (("val", "test"), "both train/ and test/ are needed"),
     (("train", "Train", "test"), "one of each"),
+    (("train", "val", "dev"), "one of each"),
 ])  # fmt: skip
 def test_other_parts_are_refused_with_what_to_do(tmp_path, parts, words):
     for part in parts:
@@ -100,10 +100,30 @@ def test_other_parts_are_refused_with_what_to_do(tmp_path, parts, words):
     assert words in refusal(tmp_path)
 
 
-def test_a_validation_part_is_passed_over_and_parts_without_classes_are_refused(tmp_path):
-    for number, part in enumerate(("train", "val", "test")):
-        pictures(tmp_path / "three" / part, first=10 * number)
-    assert find(tmp_path / "three").remark == "1 folder passed over: val/"
+@pytest.mark.parametrize(("train", "validation"), [("train", "val"), ("Train", "Valid"), ("training", "dev")])
+def test_a_validation_part_is_for_testing_where_no_other_is(tmp_path, train, validation):
+    pictures(tmp_path / train, count=4)
+    pictures(tmp_path / validation, count=2, first=10)
+    found = find(tmp_path)
+    assert counts(found) == [[4, 4], [2, 2]]
+    assert all(name.startswith(f"{validation}/") for name in found.load("test").provenance["files"])
+    assert found.remark == f"{validation}/ is for testing, as there is no test/"
+    assert dict(found.idle) == {"test_fraction": f"{train}/ and {validation}/"} and found.classes_in is None
+
+
+def test_a_validation_part_is_unused_beside_a_test_part_and_that_is_said(tmp_path):
+    for number, (part, count) in enumerate((("train", 4), ("val", 3), ("test", 2))):
+        pictures(tmp_path / part, count=count, first=10 * number)
+    (tmp_path / "notes.txt").write_text("of the weather")
+    found = find(tmp_path)
+    assert counts(found) == [[4, 4], [2, 2]]
+    assert not any(
+        name.startswith("val/") for split in ("train", "test") for name in found.load(split).provenance["files"]
+    )
+    assert found.remark == "val/ unused: train/ is learned from, test/ tested on, 1 file passed over: notes.txt"
+
+
+def test_parts_without_classes_are_refused(tmp_path):
     pictures(tmp_path / "flat", ("train", "test"))
     assert "a folder for each class is needed in them" in refusal(tmp_path / "flat")
     pictures(tmp_path / "vehicles", ("train_station", "test_tube"))

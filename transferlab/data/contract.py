@@ -84,7 +84,7 @@ class Found:
     does. remark: what was met on the way that is not in the data. labels: those of a split, in its order, where they
     are known without reading the inputs: then what they do not allow is refused before a run begins. idle: options of
     the data set that change nothing here, each with what makes it so. classes_in: a folder in which each folder is a
-    class.
+    class. shared: whether its classes are other ones, or in another order, for the sake of the other domain.
     """
 
     name: str
@@ -99,6 +99,7 @@ class Found:
     labels: Callable[[str], Labels] | None = None
     idle: Mapping[str, str] = field(default_factory=dict)
     classes_in: Path | None = None
+    shared: bool = False
 
 
 _FORMS = {IMAGES: ("uint8", "[N, C, H, W]"), SPECTROGRAMS: ("float32", "[N, 1, T, F]"), VECTORS: ("float32", "[N, D]")}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from transferlab.data.contract import IMAGES, Dataset, Found, Labels
 from transferlab.data.stored import Samples, Stored, filled, kept, of_rows
-from transferlab.errors import nearest, require
+from transferlab.errors import nearest, require, some
 
 TRANSFORMS = 1
 """Version of what :func:`transformed` gives; to be raised with every change of that."""
@@ -68,14 +69,26 @@ def select(found: Found, selection: Selection) -> Found:
         return found
     classes = tuple(selection.classes) if selection.classes is not None else found.classes
 
+    found = with_classes(found, classes)
+
     def load(split: str) -> Dataset:
         data = found.load(split)
-        if selection.classes is not None:
-            data = of_classes(data, classes)
         if selection.transform != "none":
             data = dataclasses.replace(data, inputs=transformed(data.inputs, selection.transform, split))
         asked = {k: v for k, v in vars(selection).items() if k in ("classes", "transform")}
         return dataclasses.replace(data, provenance={**data.provenance, "count": len(data), **asked})
+
+    return dataclasses.replace(found, load=load)
+
+
+def with_classes(found: Found, classes: tuple[str, ...]) -> Found:
+    """``found`` with ``classes`` alone, in their order."""
+    if classes == found.classes:
+        return found
+
+    def load(split: str) -> Dataset:
+        data = of_classes(found.load(split), classes)
+        return dataclasses.replace(data, provenance={**data.provenance, "count": len(data), "classes": list(classes)})
 
     def labels(split: str) -> Labels:
         assert found.labels is not None
@@ -86,6 +99,52 @@ def select(found: Found, selection: Selection) -> Found:
     return dataclasses.replace(found, classes=classes, load=load, labels=labels if found.labels else None)
 
 
+def shared(found: Mapping[str, Found]) -> dict[str, Found]:
+    """Source and target with the classes that both have, in the source's order.
+
+    Raises :class:`~transferlab.errors.UserError` for fewer than two.
+    """
+    ours, theirs = found["source"].classes, found["target"].classes
+    if ours == theirs:
+        return dict(found)
+    both = tuple(name for name in ours if name in theirs)
+    require(
+        len(both) >= 2, f"data.classes=shared: at least 2 classes in both domains are needed; {compared(ours, theirs)}"
+    )
+    alike = written_alike(ours, theirs)
+    kept = {}
+    for role, other in (("source", "target"), ("target", "source")):
+        alone = [name for name in found[role].classes if name not in both]
+        without = (
+            f"of {len(found[role].classes)} those that the {other} has too, without {some(alone)}" if alone else ""
+        )
+        remark = ", ".join(filter(None, (without, found[role].remark, alike)))
+        kept[role] = dataclasses.replace(with_classes(found[role], both), remark=remark, shared=True)
+    return kept
+
+
+def compared(ours: Sequence[str], theirs: Sequence[str]) -> str:
+    """How many classes source and target share, which are in one of them alone, and which may be meant to be one."""
+    both = set(ours) & set(theirs)
+    if len(both) == len(ours) == len(theirs):
+        return "they are in another order"
+    sides = (("source", ours, theirs), ("target", theirs, ours))
+    alone = [(role, [name for name in one if name not in other]) for role, one, other in sides]
+    parts = [f"{some(names)} in the {role} alone" for role, names in alone if names and both]
+    return ", ".join([f"{len(both) or 'none'} shared", *parts, *filter(None, [written_alike(ours, theirs)])])
+
+
+def written_alike(ours: Sequence[str], theirs: Sequence[str]) -> str:
+    """Names that the other domain has in another case, or with other spaces, _ or -; nothing where there is none."""
+    bare = {_bare(name): name for name in theirs if name not in ours}
+    pairs = [f"{name} and {bare[_bare(name)]}" for name in ours if name not in theirs and _bare(name) in bare]
+    return f"{some(pairs)} are likely the same: name them alike" if pairs else ""
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name.casefold())
+
+
 def of_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
     """``data`` with ``classes`` alone, labelled in their order."""
     assert data.labels is not None
@@ -93,7 +152,10 @@ def of_classes(data: Dataset, classes: tuple[str, ...]) -> Dataset:
     old_labels = [data.classes.index(name) for name in classes]
     signatures = None if data.signatures is None else data.signatures[old_labels]
     groups = None if data.groups is None else data.groups[rows]
-    return Dataset(of_rows(data.inputs, rows), labels, classes, data.provenance, signatures, groups)
+    record = dict(data.provenance)
+    if len(files := record.get("files", {})) == len(rows):  # each sample has a file of its own
+        record["files"] = {name: known for (name, known), kept in zip(files.items(), rows, strict=True) if kept}
+    return Dataset(of_rows(data.inputs, rows), labels, classes, record, signatures, groups)
 
 
 def _relabelled(labels: np.ndarray, old: tuple[str, ...], new: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:

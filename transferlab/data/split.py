@@ -20,6 +20,15 @@ def held_out(count: int, fraction: float, label: int) -> np.ndarray:
     return test
 
 
+def repeated(train: Dataset, rows: np.ndarray, test: Dataset) -> list[str]:
+    """Pairs "name = name" of equal files, of ``rows`` of training data and of test data with a file for each sample."""
+    learned, tested = (list(data.provenance.get("files", {}).items()) for data in (train, test))
+    if len(learned) != len(train) or len(tested) != len(test):
+        return []
+    name_of = {learned[row][1]: learned[row][0] for row in rows[::-1]}
+    return [f"{name_of[known]} = {name}" for name, known in tested if known in name_of]
+
+
 def split_rows(data: Dataset | Labels, held_out: int, labelled: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers for training and for validation: a fixed random tenth at most, the same for every seed.
 

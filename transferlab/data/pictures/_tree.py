@@ -15,7 +15,7 @@ from transferlab.errors import UserError, printable, require, some, unreadable
 SPLITS = {
     "train": frozenset({"train", "training", "trn", "trainset"}),
     "test": frozenset({"test", "testing", "tst", "testset", "eval", "evaluation"}),
-    "validation": frozenset({"val", "valid", "validation", "dev", "development"}),
+    "validation": frozenset({"val", "valid", "validation", "crossval", "dev", "development"}),
 }
 """What people call the parts of a data set, in whatever case."""
 
@@ -27,12 +27,16 @@ CONTAINERS = frozenset({"data", "dataset", "image", "images", "img", "imgs", "ph
 class Tree:
     """images: of each split, each class and in order; "train" alone where the folder is not divided.
 
-    passed: files and folders that are no part of the data.
+    passed: files and folders that are no part of the data. told: what else there is to say. named: whether the
+    files' places say their classes and splits. divided: what says which images are for testing, if anything does.
     """
 
     root: Path
     images: Mapping[str, Mapping[str, Sequence[Path]]]
-    passed: Sequence[Path]
+    passed: Sequence[Path] = ()
+    told: str = ""
+    named: bool = True
+    divided: str = ""
 
     @property
     def files(self) -> list[Path]:
@@ -45,17 +49,36 @@ class Tree:
 
     @property
     def remark(self) -> str:
-        """What was passed over, in a few words."""
+        """What was passed over, and what else there is to say, in a few words."""
         if not self.passed:
-            return ""
+            return self.told
         folders = sum(path.is_dir() for path in self.passed)
         parts = [(len(self.passed) - folders, "file"), (folders, "folder")]
         counts = " and ".join(f"{count} {kind}{'s' * (count > 1)}" for count, kind in parts if count)
-        return f"{counts} passed over: {some([self.name(path) + '/' * path.is_dir() for path in self.passed])}"
+        passed = f"{counts} passed over: {some([self.name(path) + '/' * path.is_dir() for path in self.passed])}"
+        return ", ".join(filter(None, (self.told, passed)))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of all splits, in order."""
+        return tuple(self.images["train"])
+
+    @property
+    def labels(self) -> dict[Path, int]:
+        """Of each image, which of the classes it is of."""
+        return {
+            path: label for part in self.images.values() for label, files in enumerate(part.values()) for path in files
+        }
+
+    @property
+    def listing(self) -> list[tuple[str, str, str]]:
+        """Of each image its name, split and class."""
+        return [(self.name(path), split, each) for split, part in self.images.items()
+                for each, files in part.items() for path in files]  # fmt: skip
 
 
 def read_tree(root: Path, without: Collection[str] = (), named: Collection[str] | None = None) -> Tree:
-    """root/<class>/…/*.png, or root/train/<class>/… and root/test/<class>/….
+    """root/<class>/…/*.png, or root/train/<class>/… and root/test/<class>/…, for which val/ stands where it is alone.
 
     without: folders that are no classes. named: classes that the user has named, which settles what they are.
     Raises :class:`UserError`, which says what is there and what to do, where it is neither.
@@ -67,7 +90,8 @@ def read_tree(root: Path, without: Collection[str] = (), named: Collection[str] 
         _refuse_domains(root, folders, named or (), seen)
         classes, more = _classes(root, folders, 2, seen)
         return Tree(root, {"train": classes}, sorted(passed + more))
-    passed += [folder for folder in folders if folder not in parts.values()]
+    told, unused = _role_of_validation(folders, parts)
+    passed += [folder for folder in folders if folder not in parts.values() and folder not in unused]
     inner = {split: _inner(folder) for split, folder in parts.items()}
     seen = seen.union(*map(folders_of, inner.values()))
     images = {}
@@ -79,7 +103,7 @@ def read_tree(root: Path, without: Collection[str] = (), named: Collection[str] 
     missing = sorted(set(images["train"]) ^ set(images["test"]))
     there = " and ".join(f"{folder.name}/" for folder in parts.values())
     require(not missing, f"{root}: class {', '.join(missing)} is in only one of {there}")
-    return Tree(root, images, sorted(passed))
+    return Tree(root, images, sorted(passed), told, divided=there)
 
 
 def _children(folder: Path, root: Path, without: Collection[str] = ()) -> tuple[list[Path], list[Path]]:
@@ -128,7 +152,7 @@ def _plain(folder: Path) -> bool:
 
 
 def _parts(root: Path, folders: Sequence[Path], seen: set[Path]) -> dict[str, Path]:
-    """The folders of the training and test part; none where ``folders`` are classes.
+    """The folders of the training and test part, or the validation part in its place; none where they are classes.
 
     A class may be called train; but then its images lie in it directly, and no class is called test.
     """
@@ -143,12 +167,22 @@ def _parts(root: Path, folders: Sequence[Path], seen: set[Path]) -> dict[str, Pa
         return {}  # train_station/ and the like
     of_split = {split: [folder for folder in divided if called[folder] == split] for split in SPLITS}
     names = ", ".join(f"{folder.name}/" for folder in divided)
+    if not of_split["test"]:
+        of_split["test"] = of_split["validation"]
     whole = len(of_split["train"]) == len(of_split["test"]) == 1
     advice = f"say root={(of_split['train'] or divided)[0]} to have a share of that kept for testing"
-    if of_split["validation"] and of_split["train"] and not of_split["test"]:
-        advice = f"rename {of_split['validation'][0].name}/ to test/, or {advice}"
     require(whole, f"{root}: has {names} with classes in it; both train/ and test/ are needed, one of each: {advice}")
     return {split: of_split[split][0] for split in ("train", "test")}
+
+
+def _role_of_validation(folders: Sequence[Path], parts: Mapping[str, Path]) -> tuple[str, list[Path]]:
+    """What becomes of a validation part, in a few words, and the folders of such that are not read."""
+    if _split_of(parts["test"]) == "validation":
+        return f"{parts['test'].name}/ is for testing, as there is no test/", []
+    unused = [folder for folder in folders if _split_of(folder) == "validation" and folder not in parts.values()]
+    names = ", ".join(f"{folder.name}/" for folder in unused)
+    train, test = (f"{parts[split].name}/" for split in ("train", "test"))
+    return f"{names} unused: {train} is learned from, {test} tested on" if unused else "", unused
 
 
 def _refuse_domains(root: Path, folders: Sequence[Path], named: Collection[str], seen: set[Path]) -> None:

@@ -73,19 +73,21 @@ def find(options: Config, settings: Settings) -> Found:
 
 
 def pictures(name: str, root: Path, options: Sized, whole: int | None = None, without: str = "", **more: str) -> Found:
-    """The images in ``root`` as data set ``name``, uint8 [N, 3, size, size].
+    """The images in ``root`` as data set ``name``: :func:`of_tree`. without: a folder that is no class."""
+    return of_tree(name, read_tree(root, {without}, options.classes), options, whole, **more)
 
-    whole: how many images the data set has; with fewer it is another edition. without: a folder that is no class.
-    more: goes into the provenance.
+
+def of_tree(name: str, tree: Tree, options: Sized, whole: int | None = None, **more: str) -> Found:
+    """The images of ``tree`` as data set ``name``, uint8 [N, 3, size, size].
+
+    whole: how many images the data set has; with fewer it is another edition. more: goes into the provenance.
     """
-    tree = read_tree(root, {without}, options.classes)
-    size = options.size or SIZE
-    files, divided, classes = tree.files, "test" in tree.images, tuple(tree.images["train"])
+    size, root, files, classes, labels = options.size or SIZE, tree.root, tree.files, tree.classes, tree.labels
     edition = "full" if whole in (None, len(files)) else f"subset-{len(files)}"
     split_of = dict.fromkeys(files, BOTH) if options.transductive else _splits(tree, options.test_fraction)
-    labels = {path: label for part in tree.images.values() for label, each in enumerate(classes) for path in part[each]}
     named = {path.relative_to(root).as_posix(): path for path in files}
     content = digest(named, VERSION, check=lambda: check(files))
+    known = content if tree.named else digest([], content, tree.listing)
     rows = {split: np.array([row for row, path in enumerate(files) if split in split_of[path]], np.int64)
             for split in ("train", "test")}  # fmt: skip
 
@@ -107,10 +109,11 @@ def pictures(name: str, root: Path, options: Sized, whole: int | None = None, wi
         pixels = of_rows(_pixels(name, content, tree, size, unchanged), rows[split])
         return Dataset(pixels, of_split(split).labels, classes, record)
 
-    why = "transductive=true" if options.transductive else "train/ and test/" if divided else ""
+    why = "transductive=true" if options.transductive else tree.divided
     return Found(
-        name, edition, classes, IMAGES, (3, size, size), load, content, remark=tree.remark,
-        labels=of_split, idle={"test_fraction": why} if why else {}, classes_in=None if divided else root,
+        name, edition, classes, IMAGES, (3, size, size), load, known, remark=tree.remark,
+        labels=of_split, idle={"test_fraction": why} if why else {},
+        classes_in=root if tree.named and not tree.divided else None,
     )  # fmt: skip
 
 
