@@ -35,16 +35,16 @@ def written(root, name, lines):
     return str(root / name)
 
 
-def find(root, lines, **more):
-    options = {"file": written(root, "list.txt", lines), "root": str(root / "pictures"), "size": 8} | more
+def find(base, lines, /, **more):
+    options = {"file": written(base, "list.txt", lines), "root": str(base / "pictures"), "size": 8} | more
     return data.find("image_list", image_list.Config(**options), DataConfig())
 
 
-def refusal(root, lines, **more):
+def refusal(base, lines, /, **more):
     with pytest.raises(UserError) as error:
-        find(root, lines, **more)
+        find(base, lines, **more)
     assert "\n" not in str(error.value)
-    return str(error.value).replace(str(root), "…")
+    return str(error.value).replace(str(base), "…")
 
 
 def seen(found):
@@ -74,6 +74,22 @@ def test_numbers_names_comments_and_blank_lines(root):
     assert seen(named) == seen(by_name) and len({found.digest, named.digest, by_name.digest}) == 2
 
 
+def test_paths_may_be_absolute_and_places_relative(root, monkeypatch):
+    monkeypatch.chdir(root / "pictures")
+    whole = [f"{root}/pictures/{text}" for text in NUMBERED]
+    written(root, "pictures/own.txt", whole)
+    own = find(root, NUMBERED, file="own.txt", root="")
+    assert seen(own) == seen(find(root, NUMBERED)) and own.digest == find(root, NUMBERED).digest
+    written(root, "pictures/own.txt", [*NUMBERED, "../elsewhere.png 0"])
+    said = refusal(root, NUMBERED, file="own.txt", root="")
+    assert said.startswith("own.txt line 16: ../elsewhere.png is not in …/pictures; say root=")
+
+
+def test_line_ends_tabs_and_marks_of_other_systems(root):
+    (root / "odd.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(NUMBERED).replace(".png ", ".png\t").encode())
+    assert find(root, NUMBERED, file=str(root / "odd.txt")).digest == find(root, NUMBERED).digest
+
+
 def test_labels_count_by_number_and_not_by_letter(root):
     lines = [line(name, n, label) for name, label in (("bar", 10), ("disc", 2), ("ring", 0)) for n in range(5)]
     assert find(root, lines).classes == ("0", "2", "10")
@@ -99,8 +115,8 @@ def test_the_digest_is_of_images_labels_and_parts_and_not_of_places(root):
     found = find(root, NUMBERED)
     other = [*NUMBERED[1:], line("bar", 0, 1)]
     assert find(root, NUMBERED[::-1]).digest == found.digest != find(root, other).digest
-    halves = {"lines": NUMBERED[::2], "test_file": written(root, "test.txt", NUMBERED[1::2])}
-    assert find(root, **halves).digest != found.digest
+    rest = written(root, "test.txt", NUMBERED[1::2])
+    assert find(root, NUMBERED[::2], test_file=rest).digest != found.digest
     (root / "elsewhere").mkdir()
     (root / "pictures").rename(root / "elsewhere" / "pictures")
     assert find(root / "elsewhere", NUMBERED).digest == found.digest
