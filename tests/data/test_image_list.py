@@ -176,5 +176,16 @@ def test_the_real_command(root):
     assert transferlab.record(root / "run").results["target_test_count"] == 3
     files = json.loads((root / "run" / "data.json").read_text())["target_test"]["files"]
     assert len(files) == 3 and all(np.isin([name.split("/")[0] for name in files], list(GREYS)))
+    for name, first in (("bar", 60), ("disc", 90)):
+        Image.new("RGB", (8, 8), (first,) * 3).save(root / "pictures" / name / "new 1.png")
+        Image.new("RGB", (8, 8), (first + 1,) * 3).save(root / "pictures" / name / "new 2.png")
+    written(
+        root, "new.txt", [f"{name}/new {n}.png {label}" for label, name in enumerate(("bar", "disc")) for n in (1, 2)]
+    )
+    of_new = ("target=image_list", "target.file=new.txt", "target.root=pictures")
+    told = command("evaluate", "run=run", *of_new, "out=told.json", cwd=root)
+    assert told.returncode == 0, told.stderr
+    measured = json.loads((root / "told.json").read_text())
+    assert (measured["split"], measured["target_test_count"], measured["trained_on_before"]) == ("all", 4, 0)
     said = command(*words[:-1], "target.root=pictures", "target.nams=x", cwd=root)
     assert "target.nams: no such key" in said.stderr
