@@ -39,7 +39,8 @@ def run(words: Sequence[str]) -> int:
         known = tuple(name for name in model.classes if name in found.classes)
         require(len(known) > 0, f"data.classes=shared: target={found.name} has none of the model's classes")
         found = with_classes(found, known)
-    split = options["split"] or _split(model, found)
+    drawn = hasattr(config.target, "test_fraction") and "test_fraction" not in found.idle
+    split = options["split"] or _split(model, found, drawn)
     require(split in SPLITS, f"split={split}: allowed are {', '.join(SPLITS)}")
     parts = [found.load(name) for name in SPLITS[split]]
     measured, had = _measured(model, found, parts), _had(model)
@@ -86,9 +87,12 @@ def _had(model: TrainedModel) -> set[str]:
     }
 
 
-def _split(model: TrainedModel, found: Found) -> str:
-    """What to measure where nothing is said: the test part, or all of a folder of which the run has had nothing."""
-    if found.classes_in is None:
+def _split(model: TrainedModel, found: Found, drawn: bool) -> str:
+    """What to measure where nothing is said: the test part; or all of pictures of which the run has had none.
+
+    drawn: whether the test part is a share that the program has drawn, not one that the data names.
+    """
+    if found.kind != IMAGES or not drawn:
         return "test"
     files = {known for split in ("train", "test") for known in found.load(split).provenance["files"].values()}
     return "test" if files & _had(model) else "all"

@@ -35,16 +35,16 @@ def written(root, name, lines):
     return str(root / name)
 
 
-def find(root, lines, **more):
-    options = {"file": written(root, "list.txt", lines), "root": str(root / "pictures"), "size": 8} | more
+def find(base, lines, /, **more):
+    options = {"file": written(base, "list.txt", lines), "root": str(base / "pictures"), "size": 8} | more
     return data.find("image_list", image_list.Config(**options), DataConfig())
 
 
-def refusal(root, lines, **more):
+def refusal(base, lines, /, **more):
     with pytest.raises(UserError) as error:
-        find(root, lines, **more)
+        find(base, lines, **more)
     assert "\n" not in str(error.value)
-    return str(error.value).replace(str(root), "…")
+    return str(error.value).replace(str(base), "…")
 
 
 def seen(found):
@@ -74,6 +74,22 @@ def test_numbers_names_comments_and_blank_lines(root):
     assert seen(named) == seen(by_name) and len({found.digest, named.digest, by_name.digest}) == 2
 
 
+def test_paths_may_be_absolute_and_places_relative(root, monkeypatch):
+    monkeypatch.chdir(root / "pictures")
+    whole = [f"{root}/pictures/{text}" for text in NUMBERED]
+    written(root, "pictures/own.txt", whole)
+    own = find(root, NUMBERED, file="own.txt", root="")
+    assert seen(own) == seen(find(root, NUMBERED)) and own.digest == find(root, NUMBERED).digest
+    written(root, "pictures/own.txt", [*NUMBERED, "../elsewhere.png 0"])
+    said = refusal(root, NUMBERED, file="own.txt", root="")
+    assert said.startswith("own.txt line 16: ../elsewhere.png is not in …/pictures; say root=")
+
+
+def test_line_ends_tabs_and_marks_of_other_systems(root):
+    (root / "odd.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(NUMBERED).replace(".png ", ".png\t").encode())
+    assert find(root, NUMBERED, file=str(root / "odd.txt")).digest == find(root, NUMBERED).digest
+
+
 def test_labels_count_by_number_and_not_by_letter(root):
     lines = [line(name, n, label) for name, label in (("bar", 10), ("disc", 2), ("ring", 0)) for n in range(5)]
     assert find(root, lines).classes == ("0", "2", "10")
@@ -99,8 +115,8 @@ def test_the_digest_is_of_images_labels_and_parts_and_not_of_places(root):
     found = find(root, NUMBERED)
     other = [*NUMBERED[1:], line("bar", 0, 1)]
     assert find(root, NUMBERED[::-1]).digest == found.digest != find(root, other).digest
-    halves = {"lines": NUMBERED[::2], "test_file": written(root, "test.txt", NUMBERED[1::2])}
-    assert find(root, **halves).digest != found.digest
+    rest = written(root, "test.txt", NUMBERED[1::2])
+    assert find(root, NUMBERED[::2], test_file=rest).digest != found.digest
     (root / "elsewhere").mkdir()
     (root / "pictures").rename(root / "elsewhere" / "pictures")
     assert find(root / "elsewhere", NUMBERED).digest == found.digest
@@ -160,5 +176,16 @@ def test_the_real_command(root):
     assert transferlab.record(root / "run").results["target_test_count"] == 3
     files = json.loads((root / "run" / "data.json").read_text())["target_test"]["files"]
     assert len(files) == 3 and all(np.isin([name.split("/")[0] for name in files], list(GREYS)))
+    for name, first in (("bar", 60), ("disc", 90)):
+        Image.new("RGB", (8, 8), (first,) * 3).save(root / "pictures" / name / "new 1.png")
+        Image.new("RGB", (8, 8), (first + 1,) * 3).save(root / "pictures" / name / "new 2.png")
+    written(
+        root, "new.txt", [f"{name}/new {n}.png {label}" for label, name in enumerate(("bar", "disc")) for n in (1, 2)]
+    )
+    of_new = ("target=image_list", "target.file=new.txt", "target.root=pictures")
+    told = command("evaluate", "run=run", *of_new, "out=told.json", cwd=root)
+    assert told.returncode == 0, told.stderr
+    measured = json.loads((root / "told.json").read_text())
+    assert (measured["split"], measured["target_test_count"], measured["trained_on_before"]) == ("all", 4, 0)
     said = command(*words[:-1], "target.root=pictures", "target.nams=x", cwd=root)
     assert "target.nams: no such key" in said.stderr

@@ -22,6 +22,7 @@ def read_lists(root: Path, files: Mapping[str, Path], names: Sequence[str] = (),
     Raises :class:`UserError`, which says file and line, for a line that is none, an image that is not there or has
     two labels, and a number that ``names`` do not have.
     """
+    root = Path(os.path.normpath(root.absolute()))
     read = {split: _images(root, file, names) for split, file in files.items()}
     both = [path for path in read.get("test", {}) if path in read["train"]]
     if both:
@@ -61,7 +62,7 @@ def read_names(file: Path) -> list[str]:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
+        return file.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n")
     except OSError as error:
         raise UserError(f"{file}: not readable ({error.strerror})") from None
 

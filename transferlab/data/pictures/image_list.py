@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from transferlab.data.contract import Found, Settings
 from transferlab.data.pictures._list import read_lists, read_names
@@ -42,5 +40,5 @@ def find(options: Config, settings: Settings) -> Found:
     require(root.is_dir(), f"root={root}: no such folder")
     names = read_names(paths["names"]) if "names" in paths else []
     lists = {split: paths[key] for split, key in (("train", "file"), ("test", "test_file")) if key in paths}
-    tree = read_lists(Path(os.path.normpath(root)), lists, names)
+    tree = read_lists(root, lists, names)
     return of_tree("image_list", tree, options)
