@@ -79,7 +79,7 @@ def test_each_part_outside_the_sections_is_of_the_name_unless_it_changes_no_resu
 
 def test_where_own_data_lies_is_no_part_of_the_name():
     assert {name: places(config_class(name)()) for name in data_sets() if places(config_class(name)())} == {
-        "features": ["path"], "folder": ["root"],
+        "features": ["path"], "folder": ["root"], "image_list": ["file", "test_file", "root", "names"],
     }  # fmt: skip
     one, two = (base(target={"name": "features", "path": path}).fingerprint(DIGESTS) for path in ("a.npz", "b.npz"))
     assert one == two

@@ -395,8 +395,8 @@ def test_folder_takes_what_real_folders_hold(tmp_path):
     (tmp_path / "odd" / "bus" / "._0.png").write_bytes(b"the Finder's")
     (tmp_path / "odd" / "bus" / "x.png").mkdir()
     assert folder_find(tmp_path / "odd").classes == ("bus", "train")
-    pictures(tmp_path / "half" / "train", ["a", "b"])
     pictures(tmp_path / "half" / "val", ["a", "b"])
+    pictures(tmp_path / "half" / "test", ["a", "b"])
     with pytest.raises(UserError, match="both train/ and test/ are needed"):
         folder_find(tmp_path / "half")
 
