@@ -140,7 +140,7 @@ def test_the_python_face(tmp_path, own, monkeypatch):
     assert transferlab.record(record.path).results == record.results
     both = transferlab.run(["-m", "seed=0,1", "--config-dir", str(own), *WORDS])
     assert [r.config.seed for r in both] == [0, 1]
-    with pytest.raises(UserError, match="is nowhere the folder of a finished run"):
+    with pytest.raises(UserError, match="nowhere: holds no finished run; is it a run"):
         transferlab.load("nowhere")
     with pytest.raises(UserError, match="method=dan: no such choice"):
         transferlab.run("method=dan")

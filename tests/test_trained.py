@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
@@ -82,7 +83,8 @@ def test_its_answers_are_those_that_the_run_was_measured_by(place, model):
     (np.zeros((4, 4, 3)), r"uint8 \[H, W\] or \[H, W, 3\], not float64 \[4, 4, 3\]"),
     (np.zeros((3, 4, 4), np.uint8), r"not uint8 \[3, 4, 4\]"),
     (torch.zeros(4, 4, 3, dtype=torch.uint8), r"uint8 \[1 or 3, H, W\]"),
-    (["nowhere.png"], "nowhere.png: not a readable image"),
+    (["nowhere.png"], "nowhere.png: not a readable image"), (".", r"\.: a folder; give the pictures in it"),
+    (np.zeros((0, 0, 3), np.uint8), r"not uint8 \[0, 0, 3\]"), (None, "None: no picture, and no list"),
     ([7], "an array or a tensor, not int"),
 ])  # fmt: skip
 def test_what_is_no_picture_is_one_clear_line(model, wrong, answer):
@@ -124,7 +126,7 @@ def test_a_folder_is_predicted_and_what_cannot_be_read_is_named(place, model, tm
     ((), "predict: say which run's folder, with run=…"),
     (("run=run",), "predict: say which pictures, with root="),
     (("run=run", "root=nowhere"), "root=nowhere: no such file or folder"),
-    (("run=nowhere", "root=ours"), "nowhere the folder of a finished run?"),
+    (("run=nowhere", "root=ours"), "nowhere: holds no finished run; is it a run's folder?"),
     (("run=run", "root=ours", "out=a.txt"), "end in .csv or .json"),
     (("run=run", "root=ours", "top=0"), "top=0: a whole number of at least 1"),
     (("run=run", "root=ours", "domain=both"), "domain=both: allowed are source, target"),
@@ -183,7 +185,7 @@ def test_a_file_that_answers_otherwise_is_not_left_behind(place, tmp_path, monke
 @pytest.mark.parametrize("words, answer", [
     (("out=m.pt2",), "export: say which run's folder"),
     (("run=run", "out=m.pth"), "out=m.pth: allowed are names that end in .onnx or .pt2"),
-    (("run=run", "out=m.pt2", "root=nowhere"), "root=nowhere: no such folder"),
+    (("run=run", "out=m.pt2", "root=nowhere"), "root=nowhere: no such file or folder"),
 ])  # fmt: skip
 def test_bad_words_of_export_are_one_clear_line(place, words, answer):
     said = command("export", *words, cwd=place)
@@ -206,7 +208,7 @@ def test_the_runs_own_test_data_gives_its_own_record(place, tmp_path):
     found = json.loads((tmp_path / "e.json").read_text())
     ours = {key: value for key, value in record.results.items() if key.startswith("target_") and key in found}
     assert ours == {key: found[key] for key in ours} and "target_macro_f1" in ours and "target_ece" in ours
-    assert (found["split"], found["target_test_count"], found["trained_on_before"]) == ("test", 8, 0)
+    assert (found["split"], found["target_test_count"], found["left_out"]) == ("unseen", 8, 32)
     assert (tmp_path / "e.csv").read_text() == (place / "run" / "classes.csv").read_text()
 
 
@@ -217,20 +219,24 @@ def test_a_folder_that_the_run_has_not_had_is_measured_whole(place, tmp_path):
         for number in range(count):
             Image.fromarray(picture(rng, label)).save(tmp_path / "new" / name / f"{number}.png")
     _, told = evaluated(place, "target=folder", f"target.root={tmp_path / 'new'}")
-    assert told["split"] == "all" and told["target test count"] == "9" and told["target accuracy"].startswith("1.0000")
+    assert (
+        told["split"] == "unseen" and told["target test count"] == "9" and told["target accuracy"].startswith("1.0000")
+    )
     mislabelled = tmp_path / "new" / "dark" / "wrong.png"
     Image.fromarray(picture(rng, 1)).save(mislabelled)
     _, told = evaluated(place, "target=folder", f"target.root={tmp_path / 'new'}")
     assert told["target accuracy"].startswith("0.9000")
     trained_on = next(iter(transferlab.record(place / "run").data["source_train"]["files"]))
     mislabelled.write_bytes((place / "ours" / trained_on).read_bytes())
-    _, told = evaluated(place, "target=folder", f"target.root={tmp_path / 'new'}", "split=all")
-    assert told["trained on before"] == "1"
+    said, told = evaluated(place, "target=folder", f"target.root={tmp_path / 'new'}", "split=all")
+    assert told["trained on before"] == "1" and "warning: the run has trained on 1 of these" in said.stderr
+    _, told = evaluated(place, "target=folder", f"target.root={tmp_path / 'new'}")
+    assert told["left out"] == "1" and told["target test count"] == "9" and told["target accuracy"].startswith("1.0000")
 
 
 @pytest.mark.parametrize("words, answer", [
     (("method=dann",), "evaluate method=dann: no such key"),
-    (("split=most",), "split=most: allowed are train, test, all"),
+    (("split=most",), "split=most: allowed are train, test, all, unseen"),
     (("out=a.csv",), "out=a.csv: a name that ends in .json is needed"),
     (("target=folder", "target.root=nowhere"), "nowhere: no such folder"),
     (("target=usps",), "class 0, 1, 2, … is none of the model's; the model knows dark, light"),
@@ -238,3 +244,45 @@ def test_a_folder_that_the_run_has_not_had_is_measured_whole(place, tmp_path):
 def test_bad_words_of_evaluate_are_one_clear_line(place, words, answer):
     said, _ = evaluated(place, *words, code=2)
     assert answer in said.stderr and len(said.stderr.splitlines()) == 1
+
+
+def test_the_sources_inputs_are_called_by_the_sources_classes(place, tmp_path):
+    for old, new in zip(CLASSES, ("night", "day"), strict=True):
+        shutil.copytree(place / "ours" / old, tmp_path / "renamed" / new)
+    (tmp_path / "renamed" / "dusk").mkdir()
+    for number in range(4):
+        Image.new("RGB", (8, 8), (125,) * 3).save(tmp_path / "renamed" / "dusk" / f"{number}.png")
+    words = [word for word in QUICK if not word.startswith("source.root")]
+    done(
+        "method=multitask",
+        *words,
+        f"source.root={tmp_path / 'renamed'}",
+        f"hydra.run.dir={tmp_path / 'two'}",
+        cwd=place,
+    )
+    source = transferlab.load(tmp_path / "two", domain="source")
+    assert source.classes == ("day", "dusk", "night") and source.predict(place / "ours" / "light" / "00.png").names == [
+        "day"
+    ]
+    assert transferlab.load(tmp_path / "two").classes == CLASSES
+
+
+def test_a_run_that_is_damaged_or_not_finished_is_not_used(place, tmp_path):
+    shutil.copytree(place / "run", tmp_path / "run")
+    (tmp_path / "run" / "data.json").unlink()
+    with pytest.raises(UserError, match="holds no finished run; it is damaged: .*data.json"):
+        transferlab.load(tmp_path / "run")
+
+
+def test_what_cannot_be_exported_is_one_line(place, tmp_path):
+    words = [word for word in QUICK if not word.startswith(("model", "train"))]
+    done("method=self_taught", "method.atoms=6", "method.iterations=1", "model.input_size=28", *words,
+         f"hydra.run.dir={tmp_path / 'codes'}", cwd=place)  # fmt: skip
+    said = command("export", f"run={tmp_path / 'codes'}", f"out={tmp_path / 'm.pt2'}", cwd=place)
+    assert said.returncode == 2 and "method=self_taught: torch cannot export what it computes" in said.stderr
+    assert not (tmp_path / "m.pt2").exists()
+    evaluated(place, code=0)
+    done("evaluate", f"run={tmp_path / 'codes'}", "device=cpu", cwd=place)
+    done(
+        "predict", f"run={tmp_path / 'codes'}", "root=theirs", "device=cpu", "out=" + str(tmp_path / "p.csv"), cwd=place
+    )

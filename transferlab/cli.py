@@ -251,10 +251,11 @@ def evaluate(words: Sequence[str]) -> int:
     """Measure a trained model on other data.
 
     transferlab evaluate run=<folder of a run> [target=folder target.root=<folder> …] [data.root=<folder>]
-    [split=test|train|all] [out=<file>.json] [device=auto]
+    [split=test|train|all|unseen] [out=<file>.json] [device=auto]
 
-    The data is named as a run's target is; without a target it is the run's own. Measured are all samples of data that
-    is not divided and that the run has not had, and the test part of any other, unless split= says otherwise.
+    The data is named as a run's target is; without a target it is the run's own. Where it has a test part of its own,
+    that is measured; of other pictures all that the run has not trained on. split= says otherwise. out=: the figures;
+    the table of classes goes beside it, as .csv.
     """
     from transferlab import evaluate
 

@@ -131,8 +131,9 @@ def _check_inputs(config: Config, sees: Sees, found: Mapping[str, Found]) -> Non
         own, size = getattr(getattr(config, role), "size", None), config.model.input_size
         lost = f"{role}={config.names[role]} is read at {own} pixels, which are fewer; add {role}.size={size}"
         require(not images or own is None or own >= size, f"model.input_size={size}: {lost}")
-    whose = "model.frozen=true computes features once" if config.model.frozen else f"these are {kinds[0]}"
-    augments = config.train.augment == "none" or images
+    trained = "model.frozen=true computes features once" if config.model.frozen else f"these are {kinds[0]}"
+    whose = trained if sees.net else f"method={config.names['method']} trains none"
+    augments = config.train.augment == "none" or (images and sees.net)
     require(augments, f"train.augment={config.train.augment}: is for images that a net is trained on; {whose}")
     if idle.trains_net(config):
         vectors = config.model.name == "mlp" or bool(config.model.frozen)

@@ -65,7 +65,8 @@ def run(
     predictor = predictor.to(device).eval()
 
     results, measured = _results(config, found, engine, evaluator, predictor)
-    predictors.save(folder.path / "checkpoints" / "predictor.safetensors", predictor, problem.classes)
+    source = found["source"].classes
+    predictors.save(folder.path / "checkpoints" / "predictor.safetensors", predictor, problem.classes, source)
     folder.write_metrics(engine.rows)
     _write_measured(folder.path, measured.class_rows, results)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,11 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from transferlab import compatibility, trained
-from transferlab.data.pictures._images import folders_of, images_in
 from transferlab.errors import UserError, require
-from transferlab.files import expanded, make_folder
+from transferlab.files import expanded
 from transferlab.randomness import fair_sample
-from transferlab.trained import TrainedModel
+from transferlab.trained import TrainedModel, pictures_in, place_for
 
 DEFAULTS = {"run": "", "out": "", "root": "", "data.root": "", "domain": "target"}
 SUFFIXES = (".onnx", ".pt2")
@@ -47,14 +47,22 @@ def run(given: Mapping[str, str]) -> int:
     require(options["run"] != "", "export: say which run's folder, with run=…")
     out = expanded(options["out"])
     require(out.suffix in SUFFIXES, f"out={options['out']}: allowed are names that end in {' or '.join(SUFFIXES)}")
+    place_for(out)
     model = trained.load(options["run"], domain=options["domain"])
     inputs = _real(model, options["root"], options["data.root"])
     exported = Exported(model).eval()
-    make_folder(out.parent)
     write = _write_onnx if out.suffix == ".onnx" else _write_torch
     with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as folder:
         partial = Path(folder) / out.name
-        write(exported, torch.zeros_like(inputs[:2]), description(model), partial)  # no picture goes into the file
+        like = torch.zeros_like(inputs[:2])  # no picture goes into the file
+        try:
+            write(exported, like, description(model), partial)
+        except UserError:
+            raise
+        except Exception as error:  # where what a model computes depends on its numbers, as iterated codes do
+            reason = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())[:100]
+            what = f"method={model.config.names['method']}: torch cannot export what it computes"
+            raise UserError(f"{what} ({type(error).__name__}: {reason})") from None
         difference, same = _compare(exported, partial, inputs)
         told = f"on {len(inputs)} real inputs the largest difference to the model is {difference:.1e}"
         require(difference <= TOLERANCE, f"{out}: not written: {told}; more than {TOLERANCE:g}")
@@ -77,9 +85,10 @@ def description(model: TrainedModel) -> dict[str, Any]:
 
 def _takes(model: TrainedModel) -> str:
     if model.size is None:
-        return f"float32 {list(_shape(model))} of the features that it learned from"
+        return f"float32 [{', '.join(map(str, _shape(model)))}] of the kind that it learned from"
     channels, how = (3, "RGB") if model.channels == 3 else (1, "grey")
-    return f"uint8 [N, {channels}, {model.size}, {model.size}], {how}, the shorter side scaled and the centre kept"
+    size = f"[N, {channels}, {model.size}, {model.size}]"
+    return f"uint8 {size}, {how}, the shorter side scaled (bilinear) and the centre kept"
 
 
 def _shape(model: TrainedModel) -> list[Any]:
@@ -90,10 +99,7 @@ def _shape(model: TrainedModel) -> list[Any]:
 def _real(model: TrainedModel, root: str, data_root: str) -> Tensor:
     """Inputs as the model takes them: of its run's test data, or the pictures in ``root``."""
     if root:
-        place = expanded(root)
-        require(place.is_dir(), f"root={root}: no such folder")
-        paths, _ = images_in(place, folders_of(place))
-        require(len(paths) > 0, f"root={root}: holds no pictures")
+        paths, _ = pictures_in(expanded(root))
         return model.inputs(paths[:COMPARED])
     try:
         images = compatibility.domain(trained.with_root(model.config, data_root), model.domain, seen=False)

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from transferlab import trained
-from transferlab.data.pictures._images import folders_of, images_in
 from transferlab.errors import printable, require, some
 from transferlab.files import csv_text, expanded, json_text, write_text
 from transferlab.reports import layouts
-from transferlab.trained import Predictions, TrainedModel
+from transferlab.trained import Predictions, TrainedModel, pictures_in, place_for
 
 DEFAULTS = {"run": "", "root": "", "out": "", "top": "5", "batch": "64", "device": "auto", "domain": "target"}
 
@@ -26,10 +25,14 @@ def run(given: Mapping[str, str]) -> int:
     out = expanded(options["out"]) if options["out"] else None
     known = out is None or out.suffix in (".csv", ".json")
     require(known, f"out={options['out']}: allowed are names that end in .csv or .json")
+    place_for(out)
     root = expanded(options["root"])
-    paths, passed = _pictures(root)
+    paths, passed = pictures_in(root)
     model = trained.load(options["run"], options["device"], options["domain"])
     require(model.size is not None, f"run={options['run']}: it learned from {_kind(model)}, not from pictures")
+    changed = getattr(model.config, model.domain).transform
+    if changed != "none":
+        print(f"the run's {model.domain} was {changed}; the pictures are taken as they are", file=sys.stderr)
     rows, skipped = _rows(model, root, paths, top, batch)
     _say(skipped, [printable(str(path)) for path in passed])
     if out is None:
@@ -44,16 +47,6 @@ def run(given: Mapping[str, str]) -> int:
 def _count(key: str, text: str) -> int:
     require(text.isdecimal() and int(text) > 0, f"{key}={text}: a whole number of at least 1 is needed")
     return int(text)
-
-
-def _pictures(root: Path) -> tuple[list[Path], list[Path]]:
-    """The pictures in a folder and what else lies there; or the one that ``root`` is."""
-    if root.is_file():
-        return [root], []
-    require(root.is_dir(), f"root={root}: no such file or folder")
-    paths, passed = images_in(root, folders_of(root))
-    require(len(paths) > 0, f"root={root}: holds no pictures")
-    return paths, passed
 
 
 def _kind(model: TrainedModel) -> str:
@@ -78,7 +71,8 @@ def _rows(
 
 
 def _row(root: Path, path: Path, best: list[tuple[str, float]], answers: Predictions) -> dict[str, Any]:
-    name = printable(path.relative_to(root).as_posix() if path != root else path.name)
+    name = path.relative_to(root).as_posix() if path != root else path.name
+    name = name.encode(errors="surrogateescape").decode(errors="backslashreplace")  # bytes that are no text
     what = "score" if answers.probabilities is None else "probability"
     return {"file": name, "classes": [{"class": label, what: round(value, 6)} for label, value in best]}
 
@@ -93,7 +87,7 @@ def _flat(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _short(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.3f}" if isinstance(value, float) else printable(str(value))
 
 
 def _say(skipped: list[str], passed: list[str]) -> None:

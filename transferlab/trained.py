@@ -14,18 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from transferlab import weights
-from transferlab.config import Config
-from transferlab.data.pictures._images import Spans, pixels_of, read_each, spans
+from transferlab.config import Config, DeviceConfig
+from transferlab.data.pictures._images import Spans, folders_of, images_in, pixels_of, read_each, spans
 from transferlab.devices import pick_device
 from transferlab.errors import UserError, require
-from transferlab.files import expanded, read_json
+from transferlab.files import expanded, make_folder, read_json
 from transferlab.inputs import Inputs, at_once, resize
 from transferlab.map import method_schema
 from transferlab.models import predictor as predictors
 from transferlab.models.clusters import Clusters
 from transferlab.models.frozen import at_a_time, frozen
 from transferlab.models.predictor import Predictor
-from transferlab.runs import PREDICTOR, choices_of, config_in
+from transferlab.runs import DONE, PREDICTOR, RunFolder, choices_of, config_in
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -67,7 +67,8 @@ class TrainedModel(nn.Module):
 
     It takes images uint8 [B, channels, size, size]; where channels is 0 and size None, it takes other inputs, float32
     [B, ...] of the shape it learned from. backbone: of a run on frozen features, from images to them.
-    domain: whose inputs it is given, for methods that treat the domains differently.
+    domain: whose inputs it is given, for methods that treat the domains differently. known: the domain's classes, which
+    are ``classes`` but for clusters.
     """
 
     def __init__(
@@ -79,9 +80,8 @@ class TrainedModel(nn.Module):
         domain: str = "target",
     ):
         super().__init__()
-        require(domain in ("source", "target"), f"domain={domain}: allowed are source, target")
         self.predictor, self.config, self.data, self.domain = predictor, config, data, domain
-        clusters = isinstance(predictor, Clusters)
+        clusters, self.known = isinstance(predictor, Clusters), classes
         self.classes = tuple(f"cluster {number}" for number in range(len(classes))) if clusters else classes
         self.backbone = _backbone(config, data)
         self.channels = 3 if self.backbone is not None else self._channels()
@@ -117,7 +117,7 @@ class TrainedModel(nn.Module):
     def scores(self, inputs: Inputs) -> np.ndarray:
         """Scores float32 [N, C] of inputs [N, ...] as the model takes them, some at a time."""
         size = at_once(inputs.shape) if self.backbone is None else at_a_time(self.device)
-        answers = [self(part.to(self.device)).cpu() for part in inputs.split(size)]
+        answers = [self(self.sized(part).to(self.device)).cpu() for part in inputs.split(size)]
         return torch.cat(answers).numpy() if answers else np.empty((0, len(self.classes)), np.float32)
 
     def predict(self, inputs: Picture | Sequence[Picture] | Inputs) -> Predictions:
@@ -133,9 +133,13 @@ class TrainedModel(nn.Module):
         """What :meth:`predict` takes as the model takes it: uint8 [N, channels, size, size] or float32 [N, ...]."""
         if self.size is None:
             return torch.as_tensor(np.asarray(given, np.float32))
+        require(given is not None and not isinstance(given, int | float | bytes), f"{given!r}: no picture, and no list")
         one = isinstance(given, str | Path) or getattr(given, "ndim", 4) < 4 or hasattr(given, "getbands")
         pictures: list[Any] = [given] if one else list(given)  # type: ignore[arg-type]
-        scale = spans([expanded(str(picture)) for picture in pictures if isinstance(picture, str | Path)])
+        files = [expanded(str(picture)) for picture in pictures if isinstance(picture, str | Path)]
+        for file in files:
+            require(not file.is_dir(), f"{file}: a folder; give the pictures in it")
+        scale = spans(files)
         return self._batch([self._pixels(picture, scale) for picture in pictures])
 
     def sized(self, images: Tensor) -> Tensor:
@@ -169,7 +173,9 @@ class TrainedModel(nn.Module):
             yield there, self._answers(self._batch(pixels)), wrong
 
     def _answers(self, inputs: Tensor) -> Predictions:
-        return Predictions(self.classes, self.scores(inputs), self.predictor.scores_are_logits)
+        scores = self.scores(inputs)
+        assert scores.shape[1] == len(self.classes)
+        return Predictions(self.classes, scores, self.predictor.scores_are_logits)
 
     @property
     def _read_size(self) -> int:
@@ -191,7 +197,7 @@ class TrainedModel(nn.Module):
             require(fits, f"a picture as a tensor is uint8 [1 or 3, H, W], not {picture.dtype} {list(picture.shape)}")
             picture = picture.expand(3, -1, -1).permute(1, 2, 0).cpu().numpy()
         if isinstance(picture, np.ndarray):
-            fits = picture.dtype == np.uint8 and (picture.ndim == 2 or picture.shape[2:] == (3,))
+            fits = picture.dtype == np.uint8 and (picture.ndim == 2 or picture.shape[2:] == (3,)) and picture.size > 0
             given = f"{picture.dtype} {list(picture.shape)}"
             require(fits, f"a picture as an array is uint8 [H, W] or [H, W, 3], not {given}")
             picture = Image.fromarray(picture)
@@ -206,14 +212,35 @@ def load(folder: str | Path, device: str = "cpu", domain: str = "target") -> Tra
     Raises :class:`~transferlab.errors.UserError` where there is none, and where a run on frozen features was made with
     weights of a backbone that are not at hand.
     """
-    place = expanded(str(folder))
-    path = place / PREDICTOR
-    if not path.exists():
-        raise UserError(f"{path}: not there; is {folder} the folder of a finished run?")
-    predictor, classes = predictors.load(path)
+    require(domain in ("source", "target"), f"domain={domain}: allowed are source, target")
+    place, on = expanded(str(folder)), pick_device(DeviceConfig(name=device).name)
+    path, status = place / PREDICTOR, RunFolder(place).status
+    whole = status.get("status") in DONE and path.exists()
+    told = f"it is {status['status']}: {status.get('reason')}" if status.get("status") else "is it a run's folder?"
+    require(whole, f"{folder}: holds no finished run; {told}")
+    predictor, classes = predictors.load(path, domain)
+    known = domain in predictor.domains and bool(classes)
+    require(known, f"domain={domain}: the model of {folder} answers for the {' and '.join(predictor.domains)} alone")
     with choices_of(place):
         model = TrainedModel(predictor, classes, config_in(place), read_json(place / "data.json"), domain)
-    return model.to(pick_device(device))
+    return model.to(on)
+
+
+def pictures_in(root: Path) -> tuple[list[Path], list[Path]]:
+    """The pictures in a folder and what else lies there; or the one that ``root`` is."""
+    if root.is_file():
+        return [root], []
+    require(root.is_dir(), f"root={root}: no such file or folder")
+    paths, passed = images_in(root, folders_of(root))
+    require(len(paths) > 0, f"root={root}: holds no pictures")
+    return paths, passed
+
+
+def place_for(out: Path | None) -> None:
+    """Make the folder that ``out`` is to be written into, before any work."""
+    if out is not None:
+        require(not out.is_dir(), f"out={out}: a folder; name a file")
+        make_folder(out.parent)
 
 
 def with_root(config: Config, root: str) -> Config:
@@ -227,7 +254,10 @@ def _backbone(config: Config, data: dict[str, Any]) -> nn.Module | None:
     if not model.frozen or not method_schema(config.names["method"]).sees.net:
         return None
     had = {split.get("weights_sha256") for split in data.values()}
-    known = weights.digest(model.name, model.weights, config.data.download)
+    try:
+        known = weights.digest(model.name, model.weights, config.data.download)
+    except UserError as error:
+        raise UserError(f"{error}; the run began with these weights, and a relative path is its own folder's") from None
     here = f"model.weights={model.weights}: {weights.file(model.name, model.weights)}"
     require(had == {known}, f"{here} has other weights of {model.name} than the run was made with; put those back")
     return frozen(model)

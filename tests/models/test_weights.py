@@ -273,3 +273,10 @@ def test_augmentation_is_refused_where_features_are_computed_once(tmp_path):
     done = command(*words, *frozen, "train.augment=crop_flip", cwd=tmp_path)
     line = "train.augment=crop_flip: is for images that a net is trained on; model.frozen=true computes features once"
     assert done.returncode == 2 and done.stderr == f"transferlab: {line}\n"
+
+
+def test_a_net_put_into_training_mode_keeps_its_frozen_batch_normalisation(tmp_path):
+    settings = small(tmp_path, batch_norm_frozen=True)
+    net = run(tmp_path / "run", settings).net(problem(LABELLED, LABELLED), "target").train()  # as mean_teacher does it
+    norms = [part for part in net.extractor.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    assert net.training and norms and not any(part.training for part in norms)

@@ -69,6 +69,13 @@ class ConvNet(nn.Module):
         # Convolutions in channels-last order are a third faster on CPUs with wide vectors.
         self.to(memory_format=torch.channels_last)
 
+    def train(self, mode: bool = True) -> ConvNet:
+        super().train(mode)
+        if self.config.batch_norm_frozen and is_backbone(self.config):
+            for part in _norms(self.extractor):
+                part.eval()
+        return self
+
     def check(self, inputs: Tensor) -> None:
         """Refuse inputs of another kind or shape than the net's; images may be grey or coloured."""
         of_images, given = self.preprocess.of_images, tuple(inputs.shape[1:])
@@ -142,11 +149,14 @@ def _backbone(config: ModelConfig, side: int, domains: int, begun: bool) -> nn.S
 
     weights = weights_file(config.name, config.weights) if begun and config.weights != NONE else None
     extractor = backbone(config.name, side, domains, weights)
-    if config.batch_norm_frozen:  # a part of which nothing learns keeps its statistics too
-        for part in extractor.modules():
-            if isinstance(part, BatchNorm | nn.BatchNorm2d):
-                part.requires_grad_(False)
+    if config.batch_norm_frozen:
+        for part in _norms(extractor):
+            part.requires_grad_(False)
     return extractor
+
+
+def _norms(extractor: nn.Module) -> list[nn.Module]:
+    return [part for part in extractor.modules() if isinstance(part, BatchNorm | nn.BatchNorm2d)]
 
 
 def _extractor(convs: Sequence[Conv], channels: int, norms: int, activation: str) -> nn.Sequential:

@@ -120,14 +120,15 @@ class Classifier(Predictor):
         return cls(net, critic=critic, **own | heads)
 
 
-def save(path: Path, predictor: Predictor, classes: Sequence[str]) -> None:
-    """Write weights and description to one safetensors file."""
-    description = {"kind": type(predictor).__name__, "classes": list(classes), **{"parts": predictor.description()}}
+def save(path: Path, predictor: Predictor, classes: Sequence[str], source_classes: Sequence[str] = ()) -> None:
+    """Write weights, description and the names of both domains' classes to one safetensors file."""
+    names = {"classes": list(classes), "source_classes": list(source_classes)}
+    description = {"kind": type(predictor).__name__, **names, "parts": predictor.description()}
     storage.write(path, predictor.state_dict(), {"predictor": json.dumps(description)})
 
 
-def load(path: Path) -> tuple[Predictor, tuple[str, ...]]:
-    """The predictor saved at ``path`` and its class names.
+def load(path: Path, domain: str = "target") -> tuple[Predictor, tuple[str, ...]]:
+    """The predictor saved at ``path`` and the names of the classes that its scores for inputs of ``domain`` are of.
 
     Raises :class:`~transferlab.errors.UserError` for a damaged file, for a kind that this version does not know, and
     for weights that its description does not fit.
@@ -137,7 +138,8 @@ def load(path: Path) -> tuple[Predictor, tuple[str, ...]]:
     known = kinds()
     try:
         description: Any = json.loads(metadata["predictor"])
-        kind, parts, classes = str(description["kind"]), description["parts"], tuple(map(str, description["classes"]))
+        kind, parts = str(description["kind"]), description["parts"]
+        classes = tuple(map(str, description["classes" if domain == "target" else "source_classes"]))
         hint = f"known are {', '.join(known)}{nearest(kind, known)}"
         require(kind in known, f"{path}: a predictor of unknown kind {kind}; {hint}")
         predictor = known[kind].rebuild(parts, tensors)

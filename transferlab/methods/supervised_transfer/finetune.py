@@ -38,7 +38,8 @@ class Config(LearnsTarget):
     """Options of finetune."""
 
     initial: Literal["source", "scratch"] = "source"
-    """source: the net trained on the source; scratch: a fresh one, the baseline."""
+    """source: the net trained on the source; scratch: a fresh one, the baseline, which trained weights begin too where
+    model.weights names some."""
     head: Literal["new", "shared"] = "new"
     """new: a fresh last layer; shared: the source's own, where both domains have the same classes."""
     trainable: Literal["all", "head", "head_then_all"] = "all"
