@@ -207,7 +207,7 @@ def test_what_would_act_on_hidden_layers_is_idle_without_any():
 def test_vectors_have_no_use_for_weights():
     with pytest.raises(UserError, match=r"model\.weights=imagenet: is for images, reuters has vectors"):
         vectors = dataclasses.replace(found(), name="reuters", kind=VECTORS, shape=(5,))
-        compatibility._seen_by_backbone(plain("source_only"), vectors)
+        compatibility._as_seen(plain("source_only"), vectors)
 
 
 @pytest.mark.parametrize("method", ["source_only", "dann", "finetune", "subspace_alignment"])
