@@ -33,7 +33,7 @@ BAD = {
     "method.gama=3": "method.gama: no such key; .*did you mean method.gamma",
     "train.steps=abc": "train.steps=abc: a whole number is needed",
     "train.steps=0": "train.steps=0: must be at least 1",
-    "train.optimiser=sdg": "train.optimiser=sdg: allowed are sgd, adam; did you mean sgd",
+    "train.optimiser=sdg": "train.optimiser=sdg: allowed are sgd, adam, adamw; did you mean sgd",
     "device.name=gpu": "device.name=gpu: allowed are auto, cpu, cuda",
     "device.name=cuda:77": "device.name=cuda:77: there is none on this machine",
     "data.root=/nowhere": "data.root=/nowhere: no such folder",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,18 @@ HEAD = """# Results
 
 A line for each column of a table that has runs of both its baseline and the row that it is about: mean ± standard
 deviation (n) over seeds, which share one test set, and their difference, paired by seed, with its 95 % interval;
-`undecided` where that shows none. A linked page says in its title what is measured, and has the command, all rows, the
-machine and the revision.
+`undecided` where that shows none. Of a table with many columns one line says between which the differences lie, and
+counts the verdicts. A linked page says in its title what is measured, and has the command, all rows, the machine and
+the revision.
 
 `python scripts/make_results.py` writes this page from the records in [results/](results). What was tried, what failed,
 which choice looked at which labels, and results older than the latest fixes are in the
 [log](log/2026-11-27-results.md).
 """
+
+
+MOST = 8
+"""Columns of a table that have a line each; of a wider one there is a line for all, and the page behind its link."""
 
 
 def page(records: Path) -> str:
@@ -30,7 +36,7 @@ def page(records: Path) -> str:
     for path in sorted(records.glob("*.csv")):
         table, link = tables.load(path.stem, None), f"[{path.stem}](results/{path.stem}.md)"
         of_table = compared(table, entries(table, read_lines(path)))
-        rows += [{"table": link, **row} for row in of_table]
+        rows += [{"table": link, **row} for row in (of_table if len(of_table) <= MOST else [together(of_table)])]
         without += [] if of_table else [link]
     shown = [layouts.markdown(rows) + "\n"] if rows else []
     missing = [f"Without runs of both: {', '.join(without)}.\n"] if without else []
@@ -56,6 +62,18 @@ def compared(table: tables.Table, found: Sequence[Entry]) -> list[dict[str, str]
             "published": _published(table, line),
         })  # fmt: skip
     return rows
+
+
+def together(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """One line for all columns of a table: between which the differences lie, and how often each verdict was reached."""
+    ends = sorted((row["difference"] for row in rows), key=float)
+    counts = Counter(row["verdict"] for row in rows)
+    names = {part: rows[0][part].split(" ")[0] for part in ("baseline", "row")}
+    verdicts = ", ".join(f"{verdict} {count}" for verdict, count in counts.most_common())
+    return {
+        "column": f"{len(rows)} columns", **names, "difference": f"{ends[0]} to {ends[-1]}", "95 %": "",
+        "verdict": verdicts, "published": "",
+    }  # fmt: skip
 
 
 def _figure(entry: Entry) -> str:
