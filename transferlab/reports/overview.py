@@ -65,7 +65,7 @@ def compared(table: tables.Table, found: Sequence[Entry]) -> list[dict[str, str]
 
 
 def together(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """One line for all columns of a table: between which the differences lie, and how often each verdict was reached."""
+    """One line for all columns of a table: between which the differences lie, and how often each verdict came."""
     ends = sorted((row["difference"] for row in rows), key=float)
     counts = Counter(row["verdict"] for row in rows)
     names = {part: rows[0][part].split(" ")[0] for part in ("baseline", "row")}
