@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import hashlib
 import typing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from transferlab.data import names as data_sets
 from transferlab.files import write_json
 from transferlab.jobs import execute
 from transferlab.options import places
+from transferlab.records import Record
 from transferlab.reports import table_entries, table_lines, table_pages, tables
 from transferlab.reports.sweeps import finished
 from transferlab.runs import RunFolder
@@ -241,3 +243,14 @@ def test_what_a_record_holds_is_of_its_version(tmp_path, no_data, method):
     new = ADDED if method == "dann" else {key for key in ADDED if "ece" not in key}
     assert ADDED & folder.results.keys() == new
     assert (module.RESULTS_VERSION, digest) == (3, KEYS[method])
+
+
+def test_data_seen_through_trained_weights_is_another_kind_than_the_images_themselves():
+    def kind(method="source_only", **model):
+        config = base(method={"name": method}, model=model)
+        return Record(Path(), config, True, {"editions": {"source": "full", "target": "full"}}, {}, {}, {}).kind_of_data
+
+    images, features = kind(), kind(name="resnet18", weights="imagenet", frozen=True, input_size=256)
+    learned = kind(name="resnet18", weights="imagenet", frozen=False, input_size=256)
+    assert len({images, features, learned}) == 3 and kind(name="lenet", input_size=32) == images
+    assert kind("eszsl") == kind("eszsl", name="resnet18", weights="imagenet", input_size=256)  # it brings its own net

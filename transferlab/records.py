@@ -14,6 +14,7 @@ from transferlab.config import Config, edition_name, to_plain
 from transferlab.files import read_json
 from transferlab.map import method_schema
 from transferlab.runs import DONE, RunFolder, runs_in
+from transferlab.weights import NONE
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,12 @@ class Record:
 
     @property
     def kind_of_data(self) -> str:
-        """What is asked for as data, in which edition."""
+        """What is asked for as data, in which edition; and through which trained weights it is seen, if through any."""
         domains = [to_plain(self.config)[role] for role in ("source", "target")]
         asked = [{k: v for k, v in domain.items() if k not in ("per_class", "transform")} for domain in domains]
-        return json.dumps([asked, self.status["editions"]], sort_keys=True)
+        model, net = self.config.model, method_schema(self.config.names["method"]).sees.net
+        seen = [model.name, model.weights, model.frozen, model.input_size] if net and model.weights != NONE else []
+        return json.dumps([asked, self.status["editions"], seen], sort_keys=True)
 
     @property
     def headline(self) -> str:
