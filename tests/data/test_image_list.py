@@ -186,6 +186,6 @@ def test_the_real_command(root):
     told = command("evaluate", "run=run", *of_new, "out=told.json", cwd=root)
     assert told.returncode == 0, told.stderr
     measured = json.loads((root / "told.json").read_text())
-    assert (measured["split"], measured["target_test_count"], measured["trained_on_before"]) == ("all", 4, 0)
+    assert (measured["split"], measured["target_test_count"], measured["left_out"]) == ("unseen", 4, 0)
     said = command(*words[:-1], "target.root=pictures", "target.nams=x", cwd=root)
     assert "target.nams: no such key" in said.stderr
